@@ -1,0 +1,134 @@
+"""The release manifest: what a release is, file by file, under one signature.
+
+Standard library only: the node tool reads it too. The format is described in docs/contracts.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+
+SCHEMA = "ovms-edge.release/1"
+SIGNATURE_NAMESPACE = "ovms-edge-release"
+MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "manifest.json.sig"
+
+_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")  # also a valid OCI repository component
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # also a valid OCI tag
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, order=True)
+class ReleaseRef:
+    """A release by name and version, written ``name@version``."""
+
+    name: str
+    version: str
+
+    @classmethod
+    def parse(cls, text: str) -> ReleaseRef:
+        """Read ``name@version``; raises EdgeError if it is not one."""
+        name, at, version = text.partition("@")
+        if not at or not _NAME.fullmatch(name) or not _VERSION.fullmatch(version):
+            raise EdgeError(
+                f"not a release: {text!r}",
+                "write name@version, such as qwen2.5-vl-7b-instruct-int8@1.0.0 (the name in lower case)",
+            )
+        return cls(name, version)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """One file of a release. ``size`` in bytes; ``chunk_index`` is the sha256 of its chunk index, if any."""
+
+    path: str
+    size: int
+    sha256: str
+    chunk_index: str | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What serving needs: ``weights_bytes`` is the sum of the IR's .bin files,
+    ``kv_bytes_per_token`` the KV cache of one token at fp16 (0: unknown).
+    """
+
+    weights_bytes: int
+    kv_bytes_per_token: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An immutable snapshot of one exported model. Nothing in it depends on a host."""
+
+    name: str
+    version: str
+    created: str  # UTC, RFC 3339, whole seconds
+    source: dict[str, Any]  # model, revision, weight_format, tools {package: version}
+    ovms_versions: tuple[str, ...]  # OVMS versions it is meant for, such as 2025.4.1
+    graph: dict[str, Any]  # defaults of LLMCalculatorOptions; a node overrides cache_size and others
+    memory: Memory
+    files: tuple[ReleaseFile, ...]
+    golden: tuple[dict[str, Any], ...] = field(default=())
+
+    @property
+    def ref(self) -> ReleaseRef:
+        return ReleaseRef(self.name, self.version)
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces, UTF-8, one newline at the end. This is what is signed."""
+        document = {"schema": SCHEMA, **asdict(self)}
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.encode() + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """Read and check a manifest; raises EdgeError if anything in it is not as the contract says."""
+        try:
+            document = json.loads(data)
+            schema = document.pop("schema")
+            if schema != SCHEMA:
+                raise ValueError(f"schema {schema!r}, this version reads {SCHEMA!r}")
+            files = tuple(ReleaseFile(**entry) for entry in document.pop("files"))
+            manifest = cls(
+                memory=Memory(**document.pop("memory")),
+                ovms_versions=tuple(document.pop("ovms_versions")),
+                golden=tuple(document.pop("golden")),
+                files=files,
+                **document,
+            )
+            ReleaseRef.parse(f"{manifest.name}@{manifest.version}")
+            _check_files(files)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise EdgeError(
+                f"release manifest not readable: {error}",
+                "build and publish the release again with a matching ovms-edge",
+            ) from error
+        return manifest
+
+
+def _check_files(files: tuple[ReleaseFile, ...]) -> None:
+    seen: set[str] = set()
+    for file in files:
+        path = PurePosixPath(file.path)
+        if path.is_absolute() or ".." in path.parts or str(path) != file.path or file.path in seen:
+            raise ValueError(f"file path {file.path!r} is not relative, plain and unique")
+        if file.path in (MANIFEST_FILE, SIGNATURE_FILE):
+            raise ValueError(f"file path {file.path!r} is reserved")
+        if not isinstance(file.size, int) or file.size < 0 or not _SHA256.fullmatch(file.sha256):
+            raise ValueError(f"size or sha256 of {file.path!r} is malformed")
+        seen.add(file.path)
+    if not files:
+        raise ValueError("no files")
