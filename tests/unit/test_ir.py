@@ -11,7 +11,9 @@ from ovms_edge.ovms.ir import QWEN2_5_VL_MODELS, Constant, check_ir, check_pair,
 XML = """<?xml version="1.0"?>
 <net name="Model0" version="11">
 	<layers>
-		<layer id="0" name="input" type="Parameter" version="opset1"><data shape="?" element_type="f32" /></layer>
+		<layer id="0" name="input" type="Parameter" version="opset1">
+			<data shape="?" element_type="f32" />
+		</layer>
 		<layer id="1" name="weight" type="Const" version="opset1">
 			<data element_type="u8" shape="4" offset="0" size="4" />
 		</layer>

@@ -74,7 +74,7 @@ def check_pair(xml_path: Path) -> IrPair:
         )
     if found > expected + MAX_PADDING_BYTES:
         raise EdgeError(
-            f"{bin_path} does not belong to {xml_path.name}: {expected} bytes expected, {found} found",
+            f"{bin_path} is not the one of {xml_path.name}: {expected} bytes expected, {found} found",
             _REMEDY,
         )
     return IrPair(xml_path, bin_path, found)
