@@ -1,0 +1,62 @@
+# ovms-edge: `make` shows the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NODE_TOOL := roles/node_agent/files/ovms-node
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo down test venv node-tool lint unit format lab-tests molecule bench lock clean
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: ## Three lab stores, from bare to serving, on this machine
+	@lab/demo
+
+down: ## Remove all that the demo made on this machine
+	@lab/lab down --all
+
+test: ## Every check: lint, unit, the lab from bare to serving, molecule, contract, faults
+	@tools/test
+
+venv: $(VENV)/.ready ## The Python environment, from hashed pins
+
+# torch comes first and alone: which of its builds (CPU or CUDA) fits a machine is for pip's configuration to say.
+$(VENV)/.ready: pyproject.toml constraints.txt tools/pip.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --require-hashes -r tools/pip.txt
+	@$(BIN)/python tools/dependencies.py > $(VENV)/dependencies.txt
+	@$(PIP_INSTALL) --no-deps "$$(grep '^torch==' $(VENV)/dependencies.txt)"
+	@$(PIP_INSTALL) -r $(VENV)/dependencies.txt -c constraints.txt
+	@$(PIP_INSTALL) --no-deps -e .
+	@touch $@
+
+node-tool: $(NODE_TOOL) ## The zipapp ovms-node that role node_agent installs
+
+$(NODE_TOOL): tools/build_node_tool.py $(shell find src/ovms_edge/node src/ovms_edge/ovms src/ovms_edge/*.py -name '*.py')
+	@$(PYTHON) tools/build_node_tool.py $@
+
+lint: venv node-tool ## ruff, mypy, shellcheck, yamllint, ansible-lint
+	@tools/lint
+
+unit: venv node-tool ## Unit tests
+	@$(BIN)/pytest -q tests/unit
+
+format: venv ## Rewrite the Python sources in the project's format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lab-tests: venv ## Contract, end-to-end and testinfra tests on the running lab
+	@$(BIN)/pytest tests/contract tests/e2e tests/testinfra
+
+molecule: venv node-tool ## The default Molecule scenario on a lab store of its own
+	@$(BIN)/molecule test
+
+bench: venv ## Controller CPU per store, on the running lab
+	@$(BIN)/python benchmarks/controller_cost.py
+
+lock: venv ## Resolve pyproject.toml into constraints.txt
+	@$(BIN)/python tools/lock.py
+
+clean: ## Remove caches and build output, not the lab
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .ansible $(NODE_TOOL)
