@@ -3,10 +3,10 @@
 
     benchmarks/controller_cost.py [--limit stores] [--runs 3]
 
-Runs `site.yml` (a no-op on a converged fleet) and `playbooks/verify_fleet.yml` on the inventory's stores, and on
-one store alone, so that the fixed cost of starting Ansible and the cost of one store more can be told apart.
-Targets are not counted: they are not children of this process. SSH control masters outlive ansible-playbook, so
-this process adopts them (PR_SET_CHILD_SUBREAPER, prctl(2)), ends them, and counts them too.
+Runs `site.yml` (a no-op on a converged fleet) and `playbooks/verify_fleet.yml` on the inventory's stores, and
+on one store alone, which tells the fixed cost of starting Ansible from the cost of one store more.
+Targets are not counted: they are not children of this process. SSH control masters outlive ansible-playbook,
+so this process adopts them (PR_SET_CHILD_SUBREAPER, prctl(2)), ends them, and counts them too.
 """
 
 from __future__ import annotations
