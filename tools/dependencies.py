@@ -11,4 +11,5 @@ from pathlib import Path
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text())["project"]
 
-print(*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), []), sep="\n")
+for requirements in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
+    print(*requirements, sep="\n")

@@ -57,8 +57,10 @@ class ReleaseFile:
 
 @dataclass(frozen=True)
 class Memory:
-    """What serving needs: ``weights_bytes`` is the sum of the IR's .bin files,
-    ``kv_bytes_per_token`` the KV cache of one token at fp16 (0: unknown).
+    """What serving needs.
+
+    ``weights_bytes`` is the sum of the IR's .bin files, ``kv_bytes_per_token`` the KV cache of one token at
+    fp16 (0: unknown).
     """
 
     weights_bytes: int
@@ -81,10 +83,12 @@ class Manifest:
 
     @property
     def ref(self) -> ReleaseRef:
+        """Name and version."""
         return ReleaseRef(self.name, self.version)
 
     @property
     def total_bytes(self) -> int:
+        """Size of all files together."""
         return sum(file.size for file in self.files)
 
     def to_bytes(self) -> bytes:
