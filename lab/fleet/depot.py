@@ -1,0 +1,179 @@
+"""The depot: a CNCF registry over TLS with a password, and the OVMS stand-in in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ovms_edge.errors import EdgeError
+
+from . import containers, files, images, keys
+from .console import Console, duration
+from .containers import docker
+from .settings import OVMS_VERSION, Settings
+from .shell import run, tail, wait_until
+
+STANDIN = f"ovms-lab/model_server:{OVMS_VERSION}-gpu"
+_READY_SECONDS = 30.0
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def container(settings: Settings) -> str:
+    return f"{settings.name}-depot"
+
+
+def volume(settings: Settings) -> str:
+    return f"{settings.name}-depot"
+
+
+def ensure(settings: Settings, console: Console) -> None:
+    """A depot that answers over TLS and takes the lab's password."""
+    directory = settings.home / "depot"
+    files.write(directory / "config.yml", (settings.project / "lab/images/depot/config.yml").read_text())
+    _write_credentials(settings)
+    recipe = images.tree_digest(
+        directory / "config.yml", directory / "server.pem", directory / "htpasswd"
+    ) + str(containers.image_id(images.DEPOT))
+    digest = hashlib.sha256(recipe.encode()).hexdigest()
+    state = containers.states(settings).get(container(settings))
+    if state is not None and _inputs(settings) != digest:
+        docker("rm", "--force", container(settings))
+        state = None
+    if state is None:
+        _run(settings, digest)
+        console.say(f"depot started at {settings.depot_url}")
+    elif state != "running":
+        docker("start", container(settings))
+        console.say(f"depot started again at {settings.depot_url}")
+    wait_until(lambda: _answers(settings), _READY_SECONDS, lambda: _dead(settings))
+
+
+def _run(settings: Settings, digest: str) -> None:
+    directory = settings.home / "depot"
+    docker(
+        "run", "--detach", "--name", container(settings), *containers.labels(settings),
+        "--label", f"{containers.INPUTS_LABEL}={digest}",
+        "--network", settings.name, "--ip", settings.depot_address, "--network-alias", "depot.lab",
+        "--hostname", "depot", "--restart", "unless-stopped", "--read-only", "--cap-drop", "ALL",
+        "--security-opt", "no-new-privileges",
+        *(word for name in ("config.yml", "htpasswd", "server.pem", "server.key")
+          for word in ("--volume", f"{directory / name}:/etc/ovms-depot/{name}:ro")),
+        "--volume", f"{volume(settings)}:/var/lib/depot", images.DEPOT,
+    )  # fmt: skip
+
+
+def _inputs(settings: Settings) -> str:
+    return docker(
+        "inspect", "--format", f'{{{{index .Config.Labels "{containers.INPUTS_LABEL}"}}}}', container(settings)
+    ).strip()
+
+
+def _write_credentials(settings: Settings) -> None:
+    """The password in the three shapes that are read: Docker's config.json twice, and htpasswd's bcrypt."""
+    user, password = keys.login(settings)
+    auth = base64.b64encode(f"{user}:{password}".encode()).decode()
+    document = {"auths": {settings.depot_registry: {"auth": auth}}}
+    files.write_json(settings.home / "depot" / "credentials.json", document, 0o600)
+    files.write_json(settings.home / "docker" / "config.json", document, 0o600)
+    htpasswd = settings.home / "depot" / "htpasswd"
+    if not htpasswd.exists():
+        hashed = docker(
+            "run", "--rm", "--interactive", "--network", "none", images.DEPOT, "htpasswd", "-inB", user, stdin=password
+        )
+        files.write(htpasswd, hashed.strip() + "\n", 0o600)
+
+
+def _request(settings: Settings, path: str, method: str = "GET") -> urllib.request.Request:
+    user, password = keys.login(settings)
+    request = urllib.request.Request(f"{settings.depot_url}{path}", method=method)  # noqa: S310 - our own https URL
+    request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
+    request.add_header("Accept", _MANIFEST)
+    return request
+
+
+def _open(settings: Settings, request: urllib.request.Request) -> str | None:
+    """The response's content digest ('' if it has none), or None for 404."""
+    context = ssl.create_default_context(cafile=str(keys.depot_ca(settings)))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with opener.open(request, timeout=5) as response:
+            return response.headers.get("Docker-Content-Digest") or ""
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise EdgeError(
+            f"the depot answers {error.code} to {request.selector}", "run lab/lab down --all and set it up again"
+        ) from error
+
+
+def _answers(settings: Settings) -> bool:
+    try:
+        return _open(settings, _request(settings, "/v2/")) is not None
+    except OSError:
+        return False
+
+
+def _dead(settings: Settings) -> EdgeError:
+    said = run(["docker", "logs", "--tail", "5", container(settings)])
+    return EdgeError(f"the depot does not answer at {settings.depot_url}: {said.strip()}", "run lab/lab restart depot")
+
+
+def has(settings: Settings, repository: str, tag: str) -> str | None:
+    """The digest of ``repository:tag`` in the depot, or None."""
+    return _open(settings, _request(settings, f"/v2/{repository}/manifests/{tag}", "HEAD"))
+
+
+def ensure_standin(settings: Settings, console: Console) -> None:
+    """Build the OVMS stand-in if its inputs changed, and push it if the depot has another one or none."""
+    _build_standin(settings, console)
+    target = settings.server_image
+    docker("tag", STANDIN, target)
+    there = has(settings, "openvino/model_server", f"{OVMS_VERSION}-gpu")
+    ours = json.loads(docker("image", "inspect", "--format", "{{json .RepoDigests}}", STANDIN))
+    if there and f"{target.rpartition(':')[0]}@{there}" in ours:
+        return
+    start = time.monotonic()
+    trust_on_host(settings)
+    docker("--config", settings.home / "docker", "push", "--quiet", target, log=settings.logs / "standin-push.log")
+    console.say(f"OVMS stand-in pushed to the depot in {duration(time.monotonic() - start)}")
+
+
+def _build_standin(settings: Settings, console: Console) -> None:
+    script = settings.project / "lab" / "standin" / "build"
+    record = settings.home / "host" / "standin.json"
+    inputs = images.tree_digest(script.parent) + images.inputs(settings)[images.OVMS_BASE]
+    built = {"inputs": hashlib.sha256(inputs.encode()).hexdigest(), "image": containers.image_id(STANDIN)}
+    if built["image"] and files.read_json(record) == built:
+        return
+    start = time.monotonic()
+    log = settings.logs / "standin-build.log"
+    run([script, "--base", images.OVMS_BASE, "--tag", STANDIN, "--python", sys.executable], log=log)
+    built["image"] = containers.image_id(STANDIN)
+    if built["image"] is None:
+        raise EdgeError(f"lab/standin/build made no image {STANDIN}: {tail(log, 3)}", f"see {log}")
+    files.write_json(record, built)
+    console.say(f"OVMS stand-in built in {duration(time.monotonic() - start)}")
+
+
+def host_trust(settings: Settings) -> Path:
+    """Where this machine's engine looks for the depot's CA."""
+    return Path("/etc/docker/certs.d") / settings.depot_registry / "ca.crt"
+
+
+def trust_on_host(settings: Settings) -> None:
+    files.write(host_trust(settings), keys.depot_ca(settings).read_text())
+
+
+def distrust_on_host(settings: Settings) -> None:
+    path = host_trust(settings)
+    path.unlink(missing_ok=True)
+    for directory in (path.parent, path.parent.parent):
+        if directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()

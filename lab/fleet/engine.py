@@ -1,0 +1,120 @@
+"""The Docker Engine of this machine: used if it answers, started if it does not, stopped if we started it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from ovms_edge.errors import EdgeError
+
+from . import files, firewall
+from .console import Console
+from .settings import Settings
+from .shell import run, succeeds, tail, wait_until
+
+_DATA = (Path("/var/lib/docker"), Path("/var/lib/containerd"), Path("/etc/docker"))
+_START_SECONDS = 60.0
+_STOP_SECONDS = 90.0
+
+
+def answers() -> bool:
+    return succeeds(["docker", "version", "--format", "{{.Server.Version}}"])
+
+
+def remember_machine(settings: Settings) -> None:
+    """Note what was there before us, once, so that ``remove`` leaves that alone. Call before any package comes."""
+    path = _record(settings)
+    if not path.exists():
+        files.write_json(path, {"made": [str(path) for path in _DATA if not path.exists()], "started": False})
+
+
+def ensure(settings: Settings, console: Console) -> None:
+    """An engine that answers."""
+    if answers():
+        return
+    if os.environ.get("DOCKER_HOST"):
+        raise EdgeError(
+            f"no Docker engine answers at DOCKER_HOST {os.environ['DOCKER_HOST']}", "start it, or unset DOCKER_HOST"
+        )
+    if Path("/run/systemd/system").is_dir():
+        console.say("starting the Docker engine (systemctl start docker)")
+        run(["systemctl", "start", "docker"], remedy="see: journalctl -u docker")
+        return
+    console.say("starting the Docker engine (dockerd, in the background)")
+    _start_dockerd(settings)
+
+
+def _start_dockerd(settings: Settings) -> None:
+    log, pid_file = settings.home / "host" / "dockerd.log", _pid_file(settings)
+    pid_file.unlink(missing_ok=True)
+    files.write_json(
+        _record(settings),
+        {**files.read_json(_record(settings)), "started": True, "firewall": firewall.state()},
+    )
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            ["dockerd", "--pidfile", str(pid_file)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            start_new_session=True,  # it outlives this command and its terminal
+        )
+    wait_until(
+        lambda: process.poll() is not None or answers(),
+        _START_SECONDS,
+        lambda: EdgeError(f"dockerd does not answer after {_START_SECONDS:.0f} s", f"see {log}"),
+    )
+    if process.poll() is not None:
+        raise EdgeError(f"dockerd ended with status {process.returncode}: {tail(log, 3)}", f"see {log}")
+
+
+def stop(settings: Settings) -> None:
+    """Stop the dockerd that the lab started, if it still runs."""
+    pid = _our_process(settings)
+    if pid is None:
+        return
+    os.kill(pid, signal.SIGTERM)
+    wait_until(
+        lambda: _our_process(settings) is None,
+        _STOP_SECONDS,
+        lambda: EdgeError(f"dockerd (process {pid}) does not end", f"see {settings.home / 'host' / 'dockerd.log'}"),
+    )
+    firewall.restore(files.read_json(_record(settings)).get("firewall", {}))
+
+
+def started_by_lab(settings: Settings) -> bool:
+    return bool(files.read_json(_record(settings)).get("started"))
+
+
+def made_by_lab(settings: Settings) -> list[Path]:
+    """The engine's directories that were not there before the lab came."""
+    return [Path(path) for path in files.read_json(_record(settings)).get("made", [])]
+
+
+def remove_data(settings: Settings) -> None:
+    """Remove the engine's directories that came with the lab. Call when the engine is stopped and its package gone."""
+    for path in made_by_lab(settings):
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def _record(settings: Settings) -> Path:
+    return settings.home / "host" / "engine.json"
+
+
+def _pid_file(settings: Settings) -> Path:
+    return settings.home / "host" / "dockerd.pid"
+
+
+def _our_process(settings: Settings) -> int | None:
+    """The process id of our dockerd; a recycled id does not count."""
+    try:
+        pid = int(_pid_file(settings).read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if str(_pid_file(settings)).encode() in command else None

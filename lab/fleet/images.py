@@ -1,0 +1,182 @@
+"""The lab's images, built from distribution packages and only when what they are made of changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovms_edge.errors import EdgeError
+
+from .console import Console, duration
+from .containers import INPUTS_LABEL, docker, image_inputs
+from .settings import Settings
+from .shell import run, tail
+
+SUITES = {"12": "bookworm", "13": "trixie"}
+DEPOT = "ovms-lab/depot"
+OVMS_BASE = "ovms-lab/ovms-base"
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+_BOOTSTRAP = (
+    "--variant=minbase",
+    "--include=ca-certificates",
+    '--aptopt=Acquire::Languages "none"',
+    "--dpkgopt=force-unsafe-io",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """``context`` is a directory under lab/images, or None for the base image of a Debian suite."""
+
+    tag: str
+    base: str  # tag of the image it is built on, or the suite
+    context: str | None = None
+
+
+def store_image(debian: str) -> str:
+    return f"ovms-lab/store:{SUITES[debian]}"
+
+
+def _base_image(suite: str) -> str:
+    return f"ovms-lab/base:{suite}"
+
+
+def catalogue() -> list[Image]:
+    """Every image of the lab but the OVMS stand-in, bases first."""
+    return [
+        *(Image(_base_image(suite), suite) for suite in SUITES.values()),
+        Image(DEPOT, _base_image("bookworm"), "depot"),
+        Image(OVMS_BASE, _base_image("bookworm"), "ovms-base"),
+        *(Image(store_image(debian), _base_image(suite), "store") for debian, suite in SUITES.items()),
+    ]
+
+
+def inputs(settings: Settings) -> dict[str, str]:
+    """The digest of what each image is made of, by tag."""
+    digests: dict[str, str] = {}
+    for image in catalogue():
+        if image.context is None:
+            parts = [image.base, settings.base, *(_BOOTSTRAP if settings.base == "mmdebstrap" else ())]
+        else:
+            parts = [digests[image.base], tree_digest(settings.project / "lab" / "images" / image.context)]
+        digests[image.tag] = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return digests
+
+
+def tree_digest(*roots: Path) -> str:
+    """sha256 over names, executable bits and contents of files, whatever their order on disk."""
+    digest = hashlib.sha256()
+    for root in roots:
+        paths: Iterable[Path] = [root] if root.is_file() else sorted(root.rglob("*"))
+        for path in paths:
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(root.parent)}\0{path.stat().st_mode & 0o100}\0".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def outdated(settings: Settings) -> list[Image]:
+    wanted = inputs(settings)
+    built = image_inputs(list(wanted))
+    return [image for image in catalogue() if built.get(image.tag) != wanted[image.tag]]
+
+
+def build(settings: Settings, console: Console) -> None:
+    """Build what is outdated, each image as soon as the one under it is there."""
+    todo = outdated(settings)
+    if not todo:
+        return
+    wanted = inputs(settings)
+    done: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(max_workers=len(todo)) as pool:
+        for image in todo:
+            done[image.tag] = pool.submit(_build, image, wanted[image.tag], done.get(image.base), settings, console)
+    for future in done.values():
+        future.result()
+
+
+def _build(image: Image, digest: str, base: Future[None] | None, settings: Settings, console: Console) -> None:
+    if base is not None:
+        base.result()
+    start = time.monotonic()
+    log = settings.logs / f"image-{image.tag.rpartition('/')[2].replace(':', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if image.context is not None:
+        context = settings.project / "lab" / "images" / image.context
+        _build_dockerfile(image, digest, context, log)
+    elif settings.base == "pull":
+        docker("pull", f"debian:{image.base}-slim", log=log)
+        run(["docker", "build", "-q", "--label", f"{INPUTS_LABEL}={digest}", "-t", image.tag, "-"],
+            stdin=f"FROM debian:{image.base}-slim\n", environment=_classic_builder(), log=log)  # fmt: skip
+    else:
+        _bootstrap(image, digest, log)
+    console.say(f"image {image.tag} built in {duration(time.monotonic() - start)}")
+
+
+def _build_dockerfile(image: Image, digest: str, context: Path, log: Path) -> None:
+    proxies = [word for name in _PROXIES if name in os.environ for word in ("--build-arg", name)]
+    run(
+        ["docker", "build", "--build-arg", f"BASE={image.base}", *proxies,
+         "--label", f"{INPUTS_LABEL}={digest}", "-t", image.tag, context],
+        environment=_classic_builder(),
+        log=log,
+    )  # fmt: skip
+
+
+def _bootstrap(image: Image, digest: str, log: Path) -> None:
+    """A minimal Debian straight into the engine, from the mirror that this machine uses itself."""
+    with log.open("w") as output, subprocess.Popen(
+        ["mmdebstrap", *_BOOTSTRAP, image.base, "-", *apt_sources(image.base)],
+        stdout=subprocess.PIPE,
+        stderr=output,
+    ) as bootstrap:
+        imported = subprocess.run(
+            ["docker", "import", "-c", f"LABEL {INPUTS_LABEL}={digest}", "-c", 'CMD ["/bin/bash"]', "-", image.tag],
+            stdin=bootstrap.stdout,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if imported.returncode or bootstrap.wait():
+            # A cut-off stream may import well.
+            subprocess.run(["docker", "rmi", image.tag], capture_output=True, check=False)
+            raise EdgeError(
+                f"mmdebstrap of Debian {image.base} failed: {imported.stderr.strip() or tail(log, 3)}", f"see {log}"
+            )
+
+
+def apt_sources(suite: str) -> list[str]:
+    """Sources for ``suite`` on the host's own mirrors; none where the host is no Debian (mmdebstrap has a default)."""
+    release = platform.freedesktop_os_release()
+    if release.get("ID") != "debian":
+        return []
+    listed = run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "Created-By: Packages"]
+    )
+    return translate_sources(listed, release.get("VERSION_CODENAME", ""), suite)
+
+
+def translate_sources(listed: str, codename: str, suite: str) -> list[str]:
+    """One-line apt sources for ``suite`` from ``URI|RELEASE|COMPONENT`` lines of a host that runs ``codename``."""
+    sources = []
+    for line in dict.fromkeys(listed.splitlines()):
+        uri, release, component = line.split("|")
+        if release in (codename, f"{codename}-updates", f"{codename}-security") and component == "main":
+            sources.append(f"deb {uri.rstrip('/')} {suite}{release.removeprefix(codename)} main")
+    return sources
+
+
+def _classic_builder() -> dict[str, str]:
+    """BuildKit is a plugin that Debian does not package."""
+    return {**os.environ, "DOCKER_BUILDKIT": "0"}

@@ -1,0 +1,70 @@
+"""Calls of other programs; what they print goes to a log, and into the error when they fail."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ovms_edge.errors import EdgeError
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    remedy: str = "",
+    stdin: str | None = None,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> str:
+    """Standard output of ``argv``; raises EdgeError if it fails. With ``log``, all output goes there instead."""
+    words = [str(word) for word in argv]
+    try:
+        if log is None:
+            done = subprocess.run(
+                words, input=stdin, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+            )
+            output, said = done.stdout, done.stderr or done.stdout
+        else:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("w") as file:
+                done = subprocess.run(
+                    words, input=stdin, cwd=cwd, env=environment, stdout=file, stderr=file, text=True, check=False
+                )
+            output, said = "", tail(log, 5)
+            remedy = remedy or f"see {log}"
+    except FileNotFoundError as error:
+        raise EdgeError(f"{words[0]} is not installed", "run lab/lab prepare") from error
+    if done.returncode:
+        last = "\n".join(said.strip().splitlines()[-5:]) or "no output"
+        raise EdgeError(
+            f"{shlex.join(words[:4])} failed with status {done.returncode}: {last}",
+            remedy or "mend the cause and run it again",
+        )
+    return output
+
+
+def succeeds(argv: Sequence[str | Path]) -> bool:
+    """Whether ``argv`` exits with 0; a program that is not installed does not."""
+    try:
+        return subprocess.run([str(word) for word in argv], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def tail(path: Path, lines: int) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def wait_until(ready: Callable[[], bool], seconds: float, failure: Callable[[], EdgeError]) -> None:
+    """Ask ``ready`` until it says yes; raises what ``failure`` makes after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    pause = 0.05
+    while not ready():
+        if time.monotonic() > deadline:
+            raise failure()
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.5)

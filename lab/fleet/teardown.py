@@ -1,0 +1,104 @@
+"""Taking the lab away again: what it made, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ovms_edge.errors import EdgeError
+
+from . import containers, depot, engine, files, host_packages, images, inventory, store
+from .console import Console
+from .containers import docker
+from .settings import Settings
+
+
+def down(settings: Settings, console: Console) -> None:
+    """Remove stores, depot and network. Images, keys, model and the depot's data stay."""
+    if not engine.answers():
+        if containers_may_exist(settings):
+            raise EdgeError("the Docker engine does not answer, so the stores cannot be removed", "start it first")
+        return
+    names = containers.states(settings)
+    if names:
+        docker("rm", "--force", "--volumes", *names)
+        console.say(f"removed {len(names)} containers")
+    containers.remove_network(settings)
+    forget_stores(settings)
+
+
+def forget_stores(settings: Settings) -> None:
+    stores = store.known(settings)
+    for name in stores:
+        shutil.rmtree(store.directory(settings, name))
+    for directory in sorted({str(settings.inventory), *(one.inventory for one in stores.values())}):
+        inventory.write(settings, Path(directory))
+    if (settings.home / "ssh").exists():
+        store.pin_host_keys(settings)
+
+
+def containers_may_exist(settings: Settings) -> bool:
+    return shutil.which("docker") is not None and bool(store.known(settings))
+
+
+def down_all(settings: Settings, console: Console) -> None:
+    """``down``, and everything else that the lab ever made or installed on this machine. Can be repeated."""
+    ours = engine.started_by_lab(settings)
+    if ours and not engine.answers() and shutil.which("dockerd"):
+        engine.ensure(settings, console)  # it was killed, or the machine rebooted: its containers must go first
+    if engine.answers():
+        down(settings, console)
+        _remove_images_and_volume(settings)
+        console.say("removed images and the depot's data")
+    else:
+        forget_stores(settings)
+    depot.distrust_on_host(settings)
+    if ours:
+        engine.stop(settings)
+        console.say("stopped the Docker engine")
+    _remove_packages(settings, console)
+    for path in made_paths(settings):
+        _delete(path)
+    if settings.home.exists():
+        shutil.rmtree(settings.home)
+        console.say(f"removed {settings.home.relative_to(settings.project)}")
+
+
+def note_made(settings: Settings, path: Path) -> None:
+    """Put ``path`` on record as made by the lab; call it before making it."""
+    record = settings.home / "host" / "paths.json"
+    paths = files.read_json(record).get("paths", [])
+    files.write_json(record, {"paths": sorted({*paths, str(path)})})
+
+
+def made_paths(settings: Settings) -> list[Path]:
+    return [Path(path) for path in files.read_json(settings.home / "host" / "paths.json").get("paths", [])]
+
+
+def _remove_images_and_volume(settings: Settings) -> None:
+    tags = [*(image.tag for image in reversed(images.catalogue())), depot.STANDIN, settings.server_image]
+    there = [tag for tag in tags if containers.image_id(tag)]
+    if there:
+        docker("rmi", "--force", *there)
+    docker("volume", "rm", "--force", depot.volume(settings))
+
+
+def _remove_packages(settings: Settings, console: Console) -> None:
+    packages = host_packages.installed_by_lab(settings)
+    if not packages:
+        return
+    kept = host_packages.purge(settings)
+    console.say(f"purged {len(packages) - len(kept)} packages")
+    if kept:
+        raise EdgeError(
+            f"still installed, because other packages came to depend on them: {' '.join(kept)}",
+            "remove those others and run it again, or keep them and delete .lab by hand",
+        )
+    engine.remove_data(settings)
+
+
+def _delete(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
