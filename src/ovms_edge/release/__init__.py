@@ -1,0 +1,1 @@
+"""Releases: built from an exported model, signed, published to a depot, inspected."""

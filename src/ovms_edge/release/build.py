@@ -1,0 +1,177 @@
+"""Make a release of an exported model: its files under one manifest, complete or absent."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.manifest import MANIFEST_FILE, Manifest, Memory, ReleaseFile, ReleaseRef
+from ovms_edge.ovms.ir import check_ir
+from ovms_edge.release.content import Content, list_content
+from ovms_edge.release.describe import read_graph_defaults, read_kv_bytes_per_token, read_source
+from ovms_edge.release.durable import sync, sync_tree
+from ovms_edge.release.progress import Progress
+
+HASH_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Built:
+    """A release in ``directory``; ``new`` is False if it was there already, with the same content."""
+
+    directory: Path
+    manifest: Manifest
+    content: Content
+    new: bool
+
+
+def build_release(
+    model: Path, ref: ReleaseRef, output: Path, ovms_versions: tuple[str, ...], verbose: bool = False
+) -> Built:
+    """Write ``output/NAME/VERSION`` from the export in ``model`` and return it.
+
+    Raises EdgeError if the model is not whole, its graph is not one that every version of
+    ``ovms_versions`` reads, or the release exists with other content.
+    """
+    if output.resolve().is_relative_to(model.resolve()):
+        raise EdgeError(f"{output} lies in the model directory {model}", "choose an --output outside of it")
+    pairs = check_ir(model)
+    graph = {version: read_graph_defaults(model, version) for version in ovms_versions}
+    content = list_content(model)
+    memory = Memory(sum(pair.bin_bytes for pair in pairs), read_kv_bytes_per_token(model))
+    source = read_source(model)
+    parent = output / ref.name
+    final = parent / ref.version
+    with _disk_errors(parent), _only_builder(parent) as partial:
+        _place(model, content.included, partial)
+        manifest = Manifest(
+            name=ref.name,
+            version=ref.version,
+            created=_created(),
+            source=source,
+            ovms_versions=ovms_versions,
+            graph=graph[ovms_versions[0]],
+            memory=memory,
+            files=_hash_files(partial, content.included, verbose),
+        )
+        if final.exists():
+            return Built(final, _same_or_refuse(final, manifest), content, new=False)
+        (partial / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+        sync_tree(partial)
+        partial.rename(final)
+        sync(parent)
+    return Built(final, manifest, content, new=True)
+
+
+@contextmanager
+def _only_builder(parent: Path) -> Iterator[Path]:
+    """Yield an empty directory beside the releases; no other build has it, nothing of it stays behind."""
+    parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EdgeError(
+                f"another build is writing to {parent}", "wait for it to end, then try again"
+            ) from error
+        partial = parent / ".partial"  # no version starts with a dot
+        shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed
+        partial.mkdir()
+        try:
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk_errors(parent: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EdgeError(
+            f"release not built in {parent}: {error.strerror}: {error.filename or parent}",
+            "free space or mend the permissions there, or choose another --output",
+        ) from error
+
+
+def _place(model: Path, paths: tuple[str, ...], target: Path) -> None:
+    """Hard-link the files, or copy where a link is not possible (another file system)."""
+    for path in paths:
+        source = (model / path).resolve()
+        destination = target / path
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, destination)
+        except OSError:
+            shutil.copyfile(source, destination)
+
+
+def _hash_files(root: Path, paths: tuple[str, ...], verbose: bool) -> tuple[ReleaseFile, ...]:
+    sizes = {path: (root / path).stat().st_size for path in paths}
+    progress = Progress("hash", sum(sizes.values()), verbose)
+    files = []
+    for path in paths:
+        progress.start(path)
+        files.append(ReleaseFile(path, sizes[path], _sha256(root / path, progress)))
+        progress.finish(f"{sizes[path]} bytes")
+    progress.close()
+    return tuple(files)
+
+
+def _sha256(path: Path, progress: Progress) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+            progress.advance(len(block))
+    return digest.hexdigest()
+
+
+def _same_or_refuse(final: Path, new: Manifest) -> Manifest:
+    """Return the manifest of the release in ``final`` if it is the same but for its time."""
+    path = final / MANIFEST_FILE
+    if not path.is_file():
+        raise EdgeError(f"{final} is in the way and is no release", "move it away, then build again")
+    old = Manifest.from_bytes(path.read_bytes())
+    if replace(new, created=old.created) != old:
+        raise EdgeError(
+            f"{new.ref} exists in {final} and never changes, but this model gives another"
+            f" ({_difference(old, new)})",
+            "choose another version",
+        )
+    for file in old.files:
+        target = final / file.path
+        if not target.is_file() or target.stat().st_size != file.size:
+            raise EdgeError(
+                f"{final} is damaged: {file.path} is missing or cut", f"remove {final}, then build again"
+            )
+    return old
+
+
+def _difference(old: Manifest, new: Manifest) -> str:
+    before, after = set(old.files), set(new.files)
+    paths = sorted({file.path for file in before ^ after})
+    if paths:
+        return f"{len(paths)} files differ: {', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''}"
+    keys = ("source", "ovms_versions", "graph", "memory", "golden")
+    return "differs in " + ", ".join(key for key in keys if getattr(old, key) != getattr(new, key))
+
+
+def _created() -> str:
+    """Now, or SOURCE_DATE_EPOCH (reproducible-builds.org/specs/source-date-epoch), in UTC."""
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is not None and not text.isdecimal():
+        raise EdgeError(f"SOURCE_DATE_EPOCH is {text!r}", "set it to seconds since 1970, or unset it")
+    moment = time.gmtime(int(text) if text is not None else time.time())
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)

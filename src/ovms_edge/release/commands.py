@@ -1,0 +1,167 @@
+"""``ovms-edge release build | sign | publish | inspect``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ovms_edge.errors import UsageError
+from ovms_edge.manifest import ReleaseRef
+
+if TYPE_CHECKING:
+    from ovms_edge.release.depot import Depot
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DEFAULT_OVMS_VERSION = "2025.4.1"
+
+# Each command imports its work when it runs: `build` needs protobuf, `publish` has to stay small.
+
+
+def add_group(groups: Subparsers) -> None:
+    """Add ``release`` and its commands."""
+    group = groups.add_parser("release", help="build, sign, publish and inspect model releases")
+    commands = group.add_subparsers(metavar="COMMAND", required=True)
+    _add_build(commands)
+    _add_sign(commands)
+    _add_publish(commands)
+    _add_inspect(commands)
+
+
+def _add(commands: Subparsers, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n  ovms-edge release {name} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_build(commands: Subparsers) -> None:
+    parser = _add(
+        commands,
+        "build",
+        "make an immutable release of an exported model",
+        "--model models/vlm --release vlm-int8@1.0.0 --output releases",
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="what export_model.py wrote")
+    parser.add_argument("--release", required=True, metavar="NAME@VERSION")
+    parser.add_argument(
+        "--output", type=Path, default=Path("releases"), metavar="DIR", help="default: releases"
+    )
+    parser.add_argument(
+        "--ovms-version",
+        nargs="+",
+        default=[DEFAULT_OVMS_VERSION],
+        metavar="VERSION",
+        help=f"OVMS versions it is meant for (default: {DEFAULT_OVMS_VERSION})",
+    )
+    parser.add_argument("--verbose", action="store_true", help="a line for each file")
+    parser.set_defaults(run=_build)
+
+
+def _add_sign(commands: Subparsers) -> None:
+    parser = _add(
+        commands,
+        "sign",
+        "sign a built release with an SSH key",
+        "releases/vlm-int8/1.0.0 --key ~/.ssh/release_key",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="OUTPUT/NAME/VERSION of a build")
+    parser.add_argument(
+        "--key", type=Path, required=True, help="private key, or the public half of one in the SSH agent"
+    )
+    parser.set_defaults(run=_sign)
+
+
+def _add_publish(commands: Subparsers) -> None:
+    parser = _add(
+        commands,
+        "publish",
+        "upload a signed release to a depot (any OCI registry)",
+        "releases/vlm-int8/1.0.0 --depot https://depot.example:5000 --ca depot-ca.pem",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="OUTPUT/NAME/VERSION of a build")
+    _add_depot(parser, required=True)
+    parser.add_argument("--verbose", action="store_true", help="a line for each file")
+    parser.set_defaults(run=_publish)
+
+
+def _add_inspect(commands: Subparsers) -> None:
+    parser = _add(
+        commands,
+        "inspect",
+        "show what a release is, and who signed it",
+        "vlm-int8@1.0.0 --depot https://depot.example:5000",
+    )
+    parser.add_argument("release", metavar="DIR|NAME@VERSION", help="a name needs --depot")
+    _add_depot(parser, required=False)
+    parser.add_argument("--allowed-signers", type=Path, metavar="FILE", help="say who in FILE signed it")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.set_defaults(run=_inspect)
+
+
+def _add_depot(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--depot", required=required, metavar="URL", help="https://HOST:PORT")
+    parser.add_argument(
+        "--ca", type=Path, metavar="FILE", help="CA of the depot, in PEM (default: the system's)"
+    )
+    parser.add_argument(
+        "--credentials", type=Path, metavar="FILE", help="Docker config.json (default: Docker's own, if any)"
+    )
+
+
+def _build(options: argparse.Namespace) -> None:
+    from ovms_edge.release.build import build_release
+    from ovms_edge.release.inspect import human_bytes
+
+    ref = ReleaseRef.parse(options.release)
+    built = build_release(options.model, ref, options.output, tuple(options.ovms_version), options.verbose)
+    if options.verbose:
+        for path, reason in sorted(built.content.excluded.items()):
+            sys.stderr.write(f"leave out {path}: {reason}\n")
+    if not built.manifest.source:
+        sys.stderr.write(f"note: no export.json in {options.model}, so the release does not say its source\n")
+    size = human_bytes(built.manifest.total_bytes)
+    state = "built" if built.new else "already built, same content"
+    print(f"{ref} {state}: {len(built.manifest.files)} files, {size}, in {built.directory}")
+
+
+def _sign(options: argparse.Namespace) -> None:
+    from ovms_edge.release.sign import sign_release
+
+    signer, new = sign_release(options.directory, options.key)
+    print(f"{'signed' if new else 'already signed'} by {signer.key_type} {signer.fingerprint}")
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from ovms_edge.release.inspect import human_bytes
+    from ovms_edge.release.publish import publish_release
+
+    done = publish_release(options.directory, _open_depot(options), options.verbose)
+    state = "published" if done.new else "already published"
+    sent = human_bytes(done.uploaded_bytes)
+    print(f"{done.ref} {state}: {done.digest}, {sent} of {human_bytes(done.total_bytes)} uploaded")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from ovms_edge.release.inspect import inspect_depot, inspect_directory, to_json, to_text
+
+    if options.depot:
+        ref = ReleaseRef.parse(options.release)
+        found = inspect_depot(ref, _open_depot(options), options.allowed_signers)
+    elif "@" in options.release and not Path(options.release).exists():
+        raise UsageError(f"{options.release} is in a depot", "say which with --depot URL")
+    else:
+        found = inspect_directory(Path(options.release), options.allowed_signers)
+    render = to_json if options.json else to_text
+    sys.stdout.write(render(found, options.allowed_signers is not None))
+
+
+def _open_depot(options: argparse.Namespace) -> Depot:
+    from ovms_edge.release.depot import open_depot
+
+    return open_depot(options.depot, options.ca, options.credentials)
