@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.ovms.edge.plugins.plugin_utils import _host_files_program
+
+_CONTENTS = ("content", "merge", "source")
+
+
+def as_entry(file: dict[str, Any]) -> dict[str, Any]:
+    """Return what the program on the host needs to know of one wanted file: a source goes by its digest."""
+    sent_as_it_is = ("path", "mode", "content", "merge", "secret")
+    entry = {key: file[key] for key in sent_as_it_is if file[key] is not None}
+    if file["source"] is not None:
+        entry["sha256"] = hashlib.sha256(Path(file["source"]).read_bytes()).hexdigest()
+    if all(file[key] is None for key in _CONTENTS):
+        entry["directory"] = True
+    return entry
+
+
+def with_data(file: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of a file with a source, content and all."""
+    data = base64.b64encode(Path(file["source"]).read_bytes()).decode()
+    return {"path": file["path"], "mode": file["mode"], "data": data}
+
+
+def as_result(changes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the Ansible result of the changes that the program reported."""
+    diff = [
+        {
+            "before_header": change["path"],
+            "after_header": change["path"],
+            "before": change.get("before", ""),
+            "after": change.get("after", f"({change['what']}, not shown)\n"),
+        }
+        for change in changes
+    ]
+    return {"changed": bool(changes), "paths": [change["path"] for change in changes], "diff": diff}
+
+
+class ActionModule(ActionBase):
+    """See the documentation in plugins/modules/host_files.py."""
+
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(
+            argument_spec={
+                "files": {
+                    "type": "list",
+                    "elements": "dict",
+                    "required": True,
+                    "mutually_exclusive": [_CONTENTS],
+                    "options": {
+                        "path": {"type": "path", "required": True},
+                        "mode": {"type": "str", "required": True},
+                        "content": {"type": "str"},
+                        "merge": {"type": "dict"},
+                        "source": {"type": "path"},
+                        "secret": {"type": "bool"},
+                    },
+                }
+            }
+        )
+        files = args["files"]
+        try:
+            entries = [as_entry(file) for file in files]
+        except FileNotFoundError as error:
+            reason = f"{error.filename} is missing on the controller; run `make node-tool`"
+            return {**result, "failed": True, "msg": reason}
+        answer = self._send(entries)
+        lacking = {change["path"] for change in answer["changes"] if change.pop("wants_data", False)}
+        if answer["ok"] and lacking and not self._task.check_mode:
+            answer["ok"], answer["msg"] = self._send_data([f for f in files if f["path"] in lacking])
+        result.update(as_result(answer["changes"]))
+        if not answer["ok"]:
+            result.update(failed=True, msg=answer["msg"])
+        return result
+
+    def _send_data(self, files: list[dict[str, Any]]) -> tuple[bool, str]:
+        answer = self._send([with_data(file) for file in files])
+        return answer["ok"], answer.get("msg", "")
+
+    def _send(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        # The program and the wanted files travel on standard input: nothing secret is in a process list.
+        request = json.dumps(json.dumps({"entries": entries, "check": bool(self._task.check_mode)}))
+        program = Path(_host_files_program.__file__).read_text()
+        done = self._low_level_execute_command(
+            "python3 -", in_data=f"{program}\nprint(json.dumps(apply(**json.loads({request}))))\n"
+        )
+        try:
+            answer: dict[str, Any] = json.loads(done["stdout"])
+        except ValueError:
+            said = (done["stderr"] or done["stdout"]).strip() or "nothing"
+            answer = {"ok": False, "msg": f"python3 on the host failed: {said}", "changes": []}
+        return answer

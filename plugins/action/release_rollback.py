@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.ovms.edge.plugins.plugin_utils._node_tool import (
+    NodeToolAction,
+    ToolMissingError,
+    as_result,
+)
+
+
+class ActionModule(NodeToolAction):
+    """See the documentation in plugins/modules/release_rollback.py."""
+
+    def answer(self, args: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - it takes none
+        check = ["--check"] if self.check_mode else []
+        try:
+            return as_result(self.call_tool("rollback", *check))
+        except ToolMissingError:
+            return {"failed": True, "msg": "nothing to go back to: ovms-node is not installed; run site.yml"}

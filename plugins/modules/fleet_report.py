@@ -1,0 +1,57 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fleet_report
+short_description: The fleet's table and its JSON report
+version_added: 0.1.0
+author:
+  - ovms-edge authors (@ovms-edge)
+description:
+  - Shows one line for each host of the play, as M(ovms.edge.node_verify) found it, and writes a report.
+  - Runs once for all hosts, and fails if one of them does not serve or could not be reached.
+options:
+  results:
+    description: Name of the variable in which each host registered the result of M(ovms.edge.node_verify).
+    type: str
+    required: true
+  path:
+    description: The report, a file on the controller.
+    type: path
+    required: true
+attributes:
+  action:
+    description: Runs on the controller and asks the host over its connection, with no module bootstrap.
+    support: full
+  check_mode:
+    description: Can run in check_mode and say what would change without changing it.
+    support: partial
+    details:
+      - The table is shown; no report is written, and a store that does not pass is no failure.
+  diff_mode:
+    description: Says what changed, or would change, when in diff mode.
+    support: none
+    details:
+      - It changes nothing on a host.
+  idempotent:
+    description: Run again with nothing changed in between, it changes nothing.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Report
+  ovms.edge.fleet_report:
+    results: __verify
+    path: build/verify_fleet.json
+"""
+
+RETURN = r"""
+rows:
+  description: One for each host, sorted by name; the report holds the same.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{store: store-001, ok: true, state: AVAILABLE, restarts: 0}]
+"""

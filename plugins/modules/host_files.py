@@ -1,0 +1,83 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_files
+short_description: Bring several files of a host to their wanted state at once
+version_added: 0.1.0
+author:
+  - ovms-edge authors (@ovms-edge)
+description:
+  - Writes files and directories that belong to who runs it (become root), all in one call.
+  - A file is replaced by a finished one, so a lost connection or power leaves the old file or the new one.
+  - Contents travel on standard input, never in a process list.
+options:
+  files:
+    description: Files and directories, brought to their state in this order.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Absolute path. Directories above it are made, with mode 0755, where there are none.
+        type: path
+        required: true
+      mode:
+        description: Permissions in octal, quoted.
+        type: str
+        required: true
+      content:
+        description:
+          - The file's text.
+          - With none of O(files[].content), O(files[].merge), O(files[].source) the path is a directory.
+        type: str
+      merge:
+        description:
+          - What a JSON file must hold, mapping by mapping.
+          - All else in it is kept, and its layout too if nothing has to change.
+        type: dict
+      source:
+        description: A file on the controller to copy; sent only if the host's copy differs.
+        type: path
+      secret:
+        description: Leave the content out of diffs.
+        type: bool
+attributes:
+  action:
+    description: Runs on the controller and asks the host over its connection, with no module bootstrap.
+    support: full
+  check_mode:
+    description: Can run in check_mode and say what would change without changing it.
+    support: full
+  diff_mode:
+    description: Says what changed, or would change, when in diff mode.
+    support: full
+  idempotent:
+    description: Run again with nothing changed in between, it changes nothing.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Write settings and the registry's CA
+  ovms.edge.host_files:
+    files:
+      - path: /etc/docker/daemon.json
+        mode: "0644"
+        merge:
+          log-driver: json-file
+      - path: /etc/docker/certs.d/depot.example:5000/ca.crt
+        mode: "0644"
+        content: "{{ depot_ca }}"
+  become: true
+"""
+
+RETURN = r"""
+paths:
+  description: What was changed, or would be.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/docker/daemon.json]
+"""

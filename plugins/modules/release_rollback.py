@@ -1,0 +1,54 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_rollback
+short_description: Make the server serve the release before this one
+version_added: 0.1.0
+author:
+  - ovms-edge authors (@ovms-edge)
+description:
+  - Asks C(ovms-node rollback) to serve what the host served before, and lets the gate decide.
+attributes:
+  action:
+    description: Runs on the controller and asks the host over its connection, with no module bootstrap.
+    support: full
+  check_mode:
+    description: Can run in check_mode and say what would change without changing it.
+    support: full
+  diff_mode:
+    description: Says what changed, or would change, when in diff mode.
+    support: full
+  idempotent:
+    description: Run again with nothing changed in between, it changes nothing.
+    support: none
+    details:
+      - Two calls lead back to where the first one began.
+"""
+
+EXAMPLES = r"""
+- name: Go back
+  ovms.edge.release_rollback:
+  become: true
+"""
+
+RETURN = r"""
+gate:
+  description: What the running service answered. See M(ovms.edge.node_verify).
+  returned: when the gate was asked
+  type: dict
+  sample: {ok: true, state: AVAILABLE}
+
+reason:
+  description: Cause and object of a refusal or failure.
+  returned: failure
+  type: str
+  sample: "no space on /var/lib/ovms-edge: 9.1 GiB needed, 3.2 GiB free"
+remedy:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: free space on /var/lib/ovms-edge
+"""

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``verify_fleet.yml`` shows of the fleet. Private to this collection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_HEADINGS = ("store", "release", "state", "device", "cache_size", "first token", "total", "restarts")
+_REPORTED = (
+    *("ok", "release", "servable", "state", "device", "cache_size", "first_token_seconds"),
+    *("total_seconds", "restarts", "image", "checks", "reason", "remedy"),
+)
+_NUMBERS_FROM = _HEADINGS.index("cache_size")
+
+
+def row_of(store: str, answer: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a store's line of the report from its ``node_verify`` result (None: it gave none)."""
+    if answer is None or answer.get("unreachable"):
+        reason = (answer or {}).get("msg") or "no answer from the host"
+        row = {"state": "UNREACHABLE", "reason": str(reason), "remedy": "check its link"}
+    elif "ok" in answer:
+        row = {key: answer[key] for key in _REPORTED if key in answer}
+    else:
+        row = {"reason": str(answer.get("msg", "no answer")), "remedy": "see the store's task result"}
+    return {"store": store, "ok": False, **row}
+
+
+def fleet_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of the table and, below it, what is wrong with each store that fails."""
+    cells = [_HEADINGS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADINGS))]
+    lines = [_line(line, widths) for line in cells]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    for row in rows:
+        if not row["ok"]:
+            lines.append(f"{row['store']}: {row.get('reason', 'not ok')}; {row.get('remedy', '')}")
+    return lines
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    aligned = (
+        cell.rjust(width) if column >= _NUMBERS_FROM else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(aligned).rstrip()
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    state = _text(row.get("state"))
+    return (
+        row["store"],
+        _text(row.get("release")),
+        state if row["ok"] or state == "UNREACHABLE" else f"{state} FAILED".strip("- "),
+        _text(row.get("device")),
+        _text(row.get("cache_size"), " GiB"),
+        _seconds(row.get("first_token_seconds")),
+        _seconds(row.get("total_seconds")),
+        _text(row.get("restarts")),
+    )
+
+
+def _text(value: Any, unit: str = "") -> str:
+    return "-" if value is None else f"{value}{unit}"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"
