@@ -27,7 +27,7 @@ QWEN2_5_VL_MODELS = (
 )
 
 # Constants follow each other; only alignment of the last one may come after it.
-MAX_PADDING_BYTES = 4096
+MAX_PADDING_BYTES = 64
 
 _REMEDY = "export the model again, or copy the directory again if it is a copy"
 _XML_START = b"<?xml"

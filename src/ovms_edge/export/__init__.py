@@ -1,0 +1,1 @@
+"""Export of a Hugging Face model to a model repository of OVMS. For the builder only."""

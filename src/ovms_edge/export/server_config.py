@@ -1,0 +1,70 @@
+"""The repository's ``config.json``: our servable in it, everything else as it was."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.release.durable import write_atomically
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the content of ``config.json``, or an empty one if there is none yet."""
+    if not path.exists():
+        return {"model_config_list": []}
+    try:
+        config = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise EdgeError(
+            f"{path} is not JSON: {error}", "mend it, or move it away and export again"
+        ) from error
+    except OSError as error:
+        raise EdgeError(f"{path} cannot be read: {error.strerror}", "mend its permissions") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_config_list", []), list):
+        raise EdgeError(
+            f"{path} is not a configuration of OVMS: no object with a model_config_list",
+            "mend it, or move it away and export again",
+        )
+    return config
+
+
+def with_servable(config: dict[str, Any], name: str, base_path: str) -> dict[str, Any]:
+    """Return ``config`` with one entry for ``name`` under model_config_list.
+
+    Raises EdgeError if ``name`` is taken by a mediapipe_config_list entry: OVMS would then serve only one
+    of the two (model_server v2025.4.1, src/mediapipe_internal/mediapipegraphdefinition.cpp).
+    """
+    older = config.get("mediapipe_config_list", [])
+    if any(isinstance(entry, dict) and entry.get("name") == name for entry in older):
+        raise EdgeError(
+            f"{name} is already served from mediapipe_config_list", "remove that entry from config.json"
+        )
+    merged = copy.deepcopy(config)
+    entries = merged.setdefault("model_config_list", [])
+    for entry in entries:
+        settings = entry.get("config") if isinstance(entry, dict) else None
+        if isinstance(settings, dict) and settings.get("name") == name:
+            settings["base_path"] = base_path
+            return merged
+    entries.append({"config": {"name": name, "base_path": base_path}})
+    return merged
+
+
+def base_path_for(target: Path, config_file: Path) -> str:
+    """Return ``target`` as OVMS shall read it: relative to ``config_file`` if below it, else absolute."""
+    target, directory = target.resolve(), config_file.resolve().parent
+    return target.relative_to(directory).as_posix() if target.is_relative_to(directory) else str(target)
+
+
+def update_config(config_file: Path, name: str, target: Path) -> bool:
+    """Enter the servable; returns whether that changed the file."""
+    config = read_config(config_file)
+    merged = with_servable(config, name, base_path_for(target, config_file))
+    if merged == config:
+        return False
+    config_file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(config_file, (json.dumps(merged, indent=4) + "\n").encode())
+    return True
