@@ -1,0 +1,5 @@
+import sys
+
+from ovms_standin.server import main
+
+sys.exit(main(sys.argv))

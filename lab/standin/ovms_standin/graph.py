@@ -1,0 +1,164 @@
+"""What OVMS checks of a graph before it loads the model, in its order
+(v2025.4.1 src/mediapipe_internal/mediapipegraphdefinition.cpp, src/llm/servable_initializer.cpp)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.ovms.fields import fields_for
+from ovms_edge.pbtxt import Graph, Node, read_graph
+from ovms_standin import OVMS_VERSION
+from ovms_standin.status import StatusCode, StatusError
+
+logger = logging.getLogger("modelmanager")
+CALCULATOR = "HttpLLMCalculator"
+_TAGS = {
+    "input_streams": {"HTTP_REQUEST_PAYLOAD", "LOOPBACK"},
+    "output_streams": {"HTTP_RESPONSE_PAYLOAD", "LOOPBACK"},
+    "side_packets": {"LLM_NODE_RESOURCES"},
+}
+
+
+@dataclass(frozen=True)
+class LlmNode:
+    """What is to be loaded: ``options`` hold every field's value or default."""
+
+    name: str
+    input_stream: str
+    models_path: Path
+    options: Mapping[str, Any]
+    plugin_config: Mapping[str, Any]
+
+
+def check(text: str, name: str, base_path: Path) -> LlmNode:
+    """Return the node to load; raises StatusError with the code that OVMS would log."""
+    try:
+        graph = read_graph(text, OVMS_VERSION)
+    except EdgeError as error:
+        logger.error("Trying to parse mediapipe graph definition: %s failed: %s", name, error.reason)
+        raise StatusError(StatusCode.MEDIAPIPE_GRAPH_CONFIG_FILE_INVALID, error.reason) from error
+    _check_streams(graph, name)
+    try:
+        _check_wiring(graph)
+    except ValueError as error:
+        logger.error("Mediapipe graph: %s initialization failed with message: %s", name, error)
+        raise StatusError(StatusCode.MEDIAPIPE_GRAPH_INITIALIZATION_ERROR, str(error)) from error
+    return _llm_node(graph, base_path)
+
+
+def _check_streams(graph: Graph, name: str) -> None:
+    for streams, code in (
+        (graph.input_streams, StatusCode.MEDIAPIPE_WRONG_INPUT_STREAM_PACKET_NAME),
+        (graph.output_streams, StatusCode.MEDIAPIPE_WRONG_OUTPUT_STREAM_PACKET_NAME),
+    ):
+        names = [_stream_name(stream) for stream in streams]
+        if "" in names or len(set(names)) != len(names):
+            raise StatusError(code, ", ".join(streams))
+    if not graph.input_streams or not graph.output_streams:
+        logger.error(
+            "Failed to prepare mediapipe graph: %s; having less than one input or output is disallowed", name
+        )
+        raise StatusError(StatusCode.INTERNAL_ERROR)
+
+
+def _check_wiring(graph: Graph) -> None:
+    """Raise ValueError for what MediaPipe's CalculatorGraph::Initialize refuses."""
+    produced = {_stream_name(stream) for stream in graph.input_streams}
+    for node in graph.nodes:
+        if node.calculator != CALCULATOR:
+            raise ValueError(f"NOT_FOUND: ValidatedGraphConfig Initialization failed. {node.calculator!r}")
+        for attribute, wanted in _TAGS.items():
+            found = {_tag(stream) for stream in getattr(node, attribute)}
+            if not wanted <= found:
+                raise ValueError(f"INTERNAL: {CALCULATOR} misses {', '.join(sorted(wanted - found))}")
+        if not any(edge.partition(":")[0] == "LOOPBACK" for edge in node.back_edges):
+            raise ValueError("INVALID_ARGUMENT: Generator side packets and nodes cannot be sorted: LOOPBACK")
+        produced |= {_stream_name(stream) for stream in node.output_streams}
+    consumed = [stream for node in graph.nodes for stream in node.input_streams]
+    for stream in (*consumed, *graph.output_streams):
+        if _stream_name(stream) not in produced:
+            raise ValueError(f"INVALID_ARGUMENT: Input stream {stream!r} does not have a producer")
+
+
+def _llm_node(graph: Graph, base_path: Path) -> LlmNode:
+    seen: set[str] = set()
+    for node in graph.nodes:
+        if node.options is None:
+            raise StatusError(StatusCode.LLM_NODE_MISSING_OPTIONS)
+        if not node.name:
+            raise StatusError(StatusCode.LLM_NODE_MISSING_NAME)
+        if node.name in seen:
+            raise StatusError(StatusCode.LLM_NODE_NAME_ALREADY_EXISTS, node.name)
+        seen.add(node.name)
+    if not graph.nodes:
+        raise StatusError(StatusCode.MEDIAPIPE_GRAPH_INITIALIZATION_ERROR, "no node")
+    return _options(graph.nodes[0], _stream_name(graph.input_streams[0]), base_path)
+
+
+def _options(node: Node, input_stream: str, base_path: Path) -> LlmNode:
+    defaults = {name: field.default for name, field in fields_for(OVMS_VERSION).items()}
+    options = {**defaults, **(node.options or {})}
+    models_path = base_path / options["models_path"]  # an absolute one stays as it is
+    if not models_path.exists():
+        logger.error("LLM node models_path: %s does not exist.", models_path)
+        raise StatusError(StatusCode.LLM_NODE_DIRECTORY_DOES_NOT_EXIST, str(models_path))
+    if not models_path.is_dir() and models_path.suffix != ".gguf":
+        logger.error("LLM node models_path: %s is not a directory nor GGUF file", models_path)
+        raise StatusError(StatusCode.LLM_NODE_PATH_DOES_NOT_EXIST_AND_NOT_GGUFFILE, str(models_path))
+    _check_pipeline_type(options["pipeline_type"], models_path)
+    if not options["draft_models_path"] and any(
+        options[name] is not None for name in options if name.startswith("draft_")
+    ):
+        logger.error("Draft model path is not provided, but draft scheduler options are set.")
+        raise StatusError(StatusCode.LLM_NODE_RESOURCE_STATE_INITIALIZATION_FAILED)
+    return LlmNode(node.name, input_stream, models_path, options, _plugin_config(options["plugin_config"]))
+
+
+def _check_pipeline_type(pipeline_type: str, models_path: Path) -> None:
+    vlm = (models_path / "openvino_text_embeddings_model.xml").exists() and (
+        models_path / "openvino_vision_embeddings_model.bin"
+    ).exists()
+    if pipeline_type != "AUTO" and vlm != pipeline_type.startswith("VLM"):
+        content = "VLM" if vlm else "non-VLM"
+        logger.error("Models directory content indicates %s pipeline, not %s", content, pipeline_type)
+        raise StatusError(StatusCode.INTERNAL_ERROR)
+    if not vlm:
+        logger.error("The stand-in serves vision-language models only; %s is none", models_path)
+        raise StatusError(StatusCode.LLM_NODE_RESOURCE_STATE_INITIALIZATION_FAILED)
+
+
+def _plugin_config(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        properties = json.loads(text)
+    except ValueError as error:
+        raise StatusError(StatusCode.PLUGIN_CONFIG_WRONG_FORMAT, str(error)) from error
+    if not isinstance(properties, dict):
+        raise StatusError(StatusCode.PLUGIN_CONFIG_WRONG_FORMAT)
+    devices = properties.get("DEVICE_PROPERTIES")
+    nested = list(devices.values()) if isinstance(devices, dict) else []
+    plain = [value for key, value in properties.items() if not (key == "DEVICE_PROPERTIES" and nested)]
+    plain += [value for group in nested if isinstance(group, dict) for value in group.values()]
+    if not _all_plain(plain) or not all(isinstance(group, dict) for group in nested):
+        logger.error("Error during llm node plugin_config option parsing to JSON: %s", text)
+        raise StatusError(StatusCode.PLUGIN_CONFIG_WRONG_FORMAT, text)
+    return properties
+
+
+def _all_plain(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str | bool | int | float) for value in values)
+
+
+def _stream_name(stream: str) -> str:
+    return stream.rpartition(":")[2]
+
+
+def _tag(stream: str) -> str:
+    return stream.partition(":")[0]
