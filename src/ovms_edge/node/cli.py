@@ -1,0 +1,212 @@
+"""``ovms-node``: the commands, their options and their exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ovms_edge
+from ovms_edge.errors import EdgeError, UsageError
+from ovms_edge.manifest import ReleaseRef
+from ovms_edge.node.activate import activate, previous_deployment, requested_settings
+from ovms_edge.node.docker import Docker
+from ovms_edge.node.facts import collect_facts, server_facts
+from ovms_edge.node.gate import run_gate
+from ovms_edge.node.lock import exclusive
+from ovms_edge.node.output import emit, log
+from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.settings import (
+    NODE_CONFIG,
+    STATE_DIR,
+    SYSFS_ROOT,
+    NodeConfig,
+    load_node_config,
+    parse_server_settings,
+)
+from ovms_edge.node.stage import apply_stage, plan_stage
+from ovms_edge.node.state import load_state
+from ovms_edge.node.switch import ActivationError, target_of
+from ovms_edge.node.texts import change_text, facts_text, gate_text, status_text
+
+_DEFAULT_WAIT_SECONDS = 30.0
+
+Document = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 1 refused or failed, 2 usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        document: Document = options.run(options)
+    except ActivationError as error:
+        document = {"ok": False, "reason": error.reason, "remedy": error.remedy, **error.document}
+        _fail(document, options.json, error)
+        return 1
+    except EdgeError as error:
+        _fail({"ok": False, "reason": error.reason, "remedy": error.remedy}, options.json, error)
+        return 2 if isinstance(error, UsageError) else 1
+    text: Callable[[Document], str] = options.text
+    emit(document, text(document), options.json)
+    return 0 if document["ok"] else 1
+
+
+def _fail(document: Document, as_json: bool, error: EdgeError) -> None:
+    log(f"ovms-node: {error}")
+    if as_json:
+        emit(document, "", as_json)
+    else:
+        for line in document.get("log_tail", ()):
+            log(f"  {line}")
+        if "serving" in document:
+            log(f"serving now: {document['serving'] or 'nothing'}")
+
+
+def _facts(options: argparse.Namespace) -> Document:
+    config = load_node_config(options.node_config) if options.node_config.exists() else None
+    state_dir = options.state_dir or (config.state_dir if config else STATE_DIR)
+    sysfs_root = options.sysfs_root or (config.sysfs_root if config else SYSFS_ROOT)
+    return collect_facts(state_dir, sysfs_root)
+
+
+def _stage(options: argparse.Namespace) -> Document:
+    config, ref = load_node_config(options.node_config), ReleaseRef.parse(options.release)
+    if options.check:
+        return {**plan_stage(config, ref, options.verify).document, "check": True}
+    _outlive_connection()
+    with exclusive(StatePaths(config.state_dir).lock, options.wait):
+        plan = plan_stage(config, ref, options.verify)
+        apply_stage(config, plan)
+    return plan.document
+
+
+def _activate(options: argparse.Namespace) -> Document:
+    config, ref = load_node_config(options.node_config), ReleaseRef.parse(options.release)
+    settings = _read_settings(options.server)
+    return _switch(config, options, lambda: (ref, settings))
+
+
+def _rollback(options: argparse.Namespace) -> Document:
+    config = load_node_config(options.node_config)
+
+    def wanted() -> tuple[ReleaseRef, object]:
+        previous = previous_deployment(config)
+        return ReleaseRef.parse(previous.release), previous.settings
+
+    return _switch(config, options, wanted)
+
+
+def _switch(
+    config: NodeConfig, options: argparse.Namespace, wanted: Callable[[], tuple[ReleaseRef, object | None]]
+) -> Document:
+    """Activate what ``wanted`` says once nobody else changes it."""
+
+    def run() -> Document:
+        ref, document = wanted()
+        return activate(config, Docker(), ref, requested_settings(config, document), options.check)
+
+    if options.check:
+        return {**run(), "check": True}
+    _outlive_connection()
+    with exclusive(StatePaths(config.state_dir).lock, options.wait):
+        return run()
+
+
+def _verify(options: argparse.Namespace) -> Document:
+    config = load_node_config(options.node_config)
+    state = load_state(StatePaths(config.state_dir).state)
+    if state.active is None:
+        raise EdgeError("nothing is active on this node", "run ovms-node activate NAME@VERSION")
+    return run_gate(Docker(), target_of(config, state.active), wait_seconds=0).document
+
+
+def _status(options: argparse.Namespace) -> Document:
+    config = load_node_config(options.node_config)
+    state = load_state(StatePaths(config.state_dir).state)
+    keys = ("release", "servable", "since", "summary")
+
+    def short(deployment: object) -> Document | None:
+        return {key: getattr(deployment, key) for key in keys} if deployment else None
+
+    return {
+        "ok": True,
+        "active": short(state.active),
+        "previous": short(state.previous),
+        "pending": asdict(state.pending) if state.pending else None,
+        "server": server_facts(Docker(), state.active),
+    }
+
+
+def _read_settings(source: str | None) -> object | None:
+    if source is None:
+        return None
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+        document: object = json.loads(text)
+    except OSError as error:
+        raise UsageError(
+            f"{source} cannot be read: {error.strerror}", "name a file, or - for standard input"
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"server settings are not JSON: {error}", "see docs/contracts.md for their form"
+        ) from error
+    parse_server_settings(document)
+    return document
+
+
+def _outlive_connection() -> None:
+    """Go on when the SSH connection that asked for this goes away."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ovms-node", description="Releases and the OVMS container of this node."
+    )
+    parser.add_argument("--version", action="version", version=f"ovms-node {ovms_edge.__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    common.add_argument(
+        "--node-config", type=Path, default=NODE_CONFIG, metavar="FILE", help="default %(default)s"
+    )
+    changes = argparse.ArgumentParser(add_help=False)
+    changes.add_argument("--check", action="store_true", help="say what would change, touch nothing")
+    changes.add_argument(
+        "--wait",
+        type=float,
+        default=_DEFAULT_WAIT_SECONDS,
+        metavar="SECONDS",
+        help="wait for another ovms-node (default %(default)g)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    facts = commands.add_parser("facts", parents=[common], help="what this node is and has")
+    facts.add_argument("--sysfs-root", type=Path, metavar="DIR")
+    facts.add_argument("--state-dir", type=Path, metavar="DIR")
+    facts.set_defaults(run=_facts, text=facts_text)
+
+    stage = commands.add_parser("stage", parents=[common, changes], help="fetch and verify a release")
+    stage.add_argument("release", metavar="NAME@VERSION")
+    stage.add_argument("--verify", action="store_true", help="read every byte of what is here already")
+    stage.set_defaults(run=_stage, text=change_text)
+
+    activate_ = commands.add_parser("activate", parents=[common, changes], help="serve a staged release")
+    activate_.add_argument("release", metavar="NAME@VERSION")
+    activate_.add_argument("--server", metavar="FILE|-", help="server settings; else those of what is active")
+    activate_.set_defaults(run=_activate, text=change_text)
+
+    rollback = commands.add_parser("rollback", parents=[common, changes], help="serve what was active before")
+    rollback.set_defaults(run=_rollback, text=change_text)
+
+    verify = commands.add_parser("verify", parents=[common], help="the gate: does it really answer")
+    verify.set_defaults(run=_verify, text=gate_text)
+
+    status = commands.add_parser("status", parents=[common], help="what serves")
+    status.set_defaults(run=_status, text=status_text)
+    return parser

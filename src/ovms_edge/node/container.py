@@ -1,0 +1,197 @@
+"""What the serving container has to be, computed from settings, release and host. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.manifest import Manifest
+from ovms_edge.node.gpu import METEOR_LAKE, Gpu
+from ovms_edge.node.settings import ServerSettings
+from ovms_edge.ovms.config import render_config
+from ovms_edge.ovms.graph import plugin_config_object, render_graph
+from ovms_edge.ovms.memory import GIB, MemoryPlan, check_limit, plan_memory
+
+SPEC_LABEL = "ovms-edge.spec"
+RELEASE_LABEL = "ovms-edge.release"
+NETWORK_LABEL = "ovms-edge.network"
+MASQUERADE_OPTION = "com.docker.network.bridge.enable_ip_masquerade"
+
+SERVER_UID = 5000  # user ovms of the image (model_server v2025.4.1, Dockerfile.ubuntu)
+REST_PORT = 8000
+PIDS_LIMIT = 1024
+STOP_TIMEOUT_SECONDS = 30
+_SPEC_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Host:
+    """What of this host enters the container: memory in bytes and the GPU."""
+
+    memory_bytes: int
+    gpu: Gpu | None
+
+
+@dataclass(frozen=True)
+class DesiredServer:
+    """One container, complete. ``spec`` is a digest of everything that enters it."""
+
+    settings: ServerSettings
+    manifest: Manifest
+    memory: MemoryPlan
+    limit_bytes: int
+    graph_text: str
+    config_text: str
+    groups: tuple[str, ...]
+    spec: str = ""
+
+    @property
+    def generation(self) -> str:
+        """Name of the directory that is mounted at /models."""
+        return f"{self.manifest.version}-{self.spec[:_SPEC_DIGITS]}"
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a person compares before and after."""
+        return {
+            "release": str(self.manifest.ref),
+            "servable": self.settings.servable,
+            "image": self.settings.image,
+            "device": self.settings.device,
+            "cache_size": self.memory.cache_size_gib,
+            "memory_limit_gib": self.limit_bytes // GIB,
+            "address": f"{self.settings.bind_address}:{self.settings.port}",
+            "spec": self.spec[:_SPEC_DIGITS],
+        }
+
+    def body(self, models: Path, cache: Path) -> dict[str, Any]:
+        """Return the body of ``POST /containers/create``."""
+        settings, gpu = self.settings, self.settings.device != "CPU"
+        host_config: dict[str, Any] = {
+            "Mounts": [
+                {"Type": "bind", "Source": str(models), "Target": "/models", "ReadOnly": True},
+                {"Type": "bind", "Source": str(cache), "Target": "/cache", "ReadOnly": False},
+            ],
+            "PortBindings": {
+                f"{REST_PORT}/tcp": [{"HostIp": settings.bind_address, "HostPort": str(settings.port)}]
+            },
+            "RestartPolicy": {"Name": "unless-stopped"},
+            "NetworkMode": settings.network,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "ReadonlyRootfs": True,
+            "Tmpfs": {"/tmp": "rw,nosuid,nodev,noexec,size=256m,mode=1777"},  # noqa: S108  in the container
+            "Memory": self.limit_bytes,
+            "MemorySwap": self.limit_bytes,  # no swap: a model that swaps answers in hours
+            "PidsLimit": PIDS_LIMIT,
+            "GroupAdd": list(self.groups),
+        }
+        if gpu:
+            host_config["Devices"] = [
+                {"PathOnHost": "/dev/dri", "PathInContainer": "/dev/dri", "CgroupPermissions": "rwm"}
+            ]
+        return {
+            "Image": settings.image,
+            "User": f"{SERVER_UID}:{SERVER_UID}",
+            "Cmd": self._command(),
+            # plugin_config's CACHE_DIR reaches the language model only; the driver's own cache the rest
+            "Env": ["NEO_CACHE_DIR=/cache"] if gpu else [],
+            "ExposedPorts": {f"{REST_PORT}/tcp": {}},
+            "StopTimeout": STOP_TIMEOUT_SECONDS,
+            "Labels": {SPEC_LABEL: self.spec, RELEASE_LABEL: str(self.manifest.ref)},
+            "HostConfig": host_config,
+            "NetworkingConfig": {"EndpointsConfig": {settings.network: {"Aliases": [settings.alias]}}},
+        }
+
+    def _command(self) -> list[str]:
+        # never --port: that is gRPC; never a watcher: OVMS drops the old graph before it checks the new one
+        return [
+            *("--config_path", "/models/config.json"),
+            *("--rest_port", str(REST_PORT)),
+            *("--log_level", self.settings.log_level),
+            *("--file_system_poll_wait_seconds", "0"),
+        ]
+
+
+def desired_server(settings: ServerSettings, manifest: Manifest, host: Host) -> DesiredServer:
+    """Compute the container that serves ``manifest`` on ``host``.
+
+    Raises EdgeError for what cannot work here: a release not meant for this OVMS, memory, the GPU.
+    """
+    if settings.ovms_version not in manifest.ovms_versions:
+        raise EdgeError(
+            f"{manifest.ref} is meant for OVMS {', '.join(manifest.ovms_versions)}, ovms_version is "
+            f"{settings.ovms_version}",
+            "set image and ovms_version to one of these, or build the release for this version",
+        )
+    memory = plan_memory(host.memory_bytes, manifest.memory.weights_bytes, settings.cache_size)
+    limit = memory.limit_bytes
+    if settings.memory_limit_gib is not None:
+        limit = check_limit(settings.memory_limit_gib, host.memory_bytes, memory)
+    options = _graph_options(settings, manifest.graph, memory.cache_size_gib)
+    unsealed = DesiredServer(
+        settings=settings,
+        manifest=manifest,
+        memory=memory,
+        limit_bytes=limit,
+        graph_text=render_graph(options, settings.ovms_version),
+        config_text=render_config(settings.servable, f"/models/{settings.servable}"),
+        groups=_groups(settings, host.gpu),
+    )
+    return replace(unsealed, spec=_spec(unsealed))
+
+
+def network_body(name: str) -> dict[str, Any]:
+    """Return the body of ``POST /networks/create``: a bridge from which nothing gets out.
+
+    OVMS 2025.4.1 fetches any image URL that a request names, and cannot be told not to.
+    """
+    return {
+        "Name": name,
+        "CheckDuplicate": True,
+        "Driver": "bridge",
+        "Options": {MASQUERADE_OPTION: "false"},
+        "Labels": {NETWORK_LABEL: "1"},
+    }
+
+
+def _graph_options(settings: ServerSettings, defaults: Mapping[str, Any], cache_size: int) -> dict[str, Any]:
+    plugin_config = {
+        **plugin_config_object(defaults.get("plugin_config", {})),
+        **({"CACHE_DIR": "/cache"} if settings.device != "CPU" else {}),
+        **plugin_config_object(settings.graph.get("plugin_config", {})),
+    }
+    options = {**defaults, **settings.graph, "device": settings.device, "cache_size": cache_size}
+    if plugin_config:
+        options["plugin_config"] = plugin_config
+    return options
+
+
+def _groups(settings: ServerSettings, gpu: Gpu | None) -> tuple[str, ...]:
+    if settings.device == "CPU":
+        return ()
+    if gpu is None:
+        raise EdgeError(
+            "no Intel GPU on this host",
+            f"set device to CPU, or use a host with one of 8086:{', 8086:'.join(sorted(METEOR_LAKE))}",
+        )
+    if gpu.trouble:
+        raise EdgeError(*gpu.trouble)
+    return (str(gpu.render_gid),)
+
+
+def _spec(server: DesiredServer) -> str:
+    """Digest what enters the container, except where its directories lie."""
+    body = server.body(Path("MODELS"), Path("CACHE"))
+    parts = [
+        body,
+        server.graph_text,
+        server.config_text,
+        hashlib.sha256(server.manifest.to_bytes()).hexdigest(),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""``facts``: everything about this node in one call that reads only and is quick."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ovms_edge
+from ovms_edge.errors import EdgeError
+from ovms_edge.node.docker import Docker
+from ovms_edge.node.gate import local_address
+from ovms_edge.node.gpu import find_gpu
+from ovms_edge.node.host import clock_synchronized, memory_bytes, os_release
+from ovms_edge.node.output import utc_now
+from ovms_edge.node.paths import StatePaths, existing_parent
+from ovms_edge.node.releases import staged_releases
+from ovms_edge.node.settings import parse_server_settings
+from ovms_edge.node.state import Deployment, load_state
+from ovms_edge.ovms.rest import OvmsClient
+
+_QUICK_SECONDS = 0.3
+
+
+def collect_facts(state_dir: Path, sysfs_root: Path) -> dict[str, Any]:
+    """Return the document of docs/contracts.md. Sizes in bytes; works with nothing installed."""
+    paths = StatePaths(state_dir)
+    total, available = memory_bytes()
+    stat = os.statvfs(existing_parent(state_dir))
+    gpu = find_gpu(sysfs_root)
+    state = load_state(paths.state)
+    docker = Docker()
+    release = os_release()
+    return {
+        "ok": True,
+        "schema": 1,
+        "tool": {"version": ovms_edge.__version__},
+        "os": {
+            "id": release.get("ID", ""),
+            "version_id": release.get("VERSION_ID", ""),
+            "codename": release.get("VERSION_CODENAME", ""),
+            "name": release.get("PRETTY_NAME", ""),
+        },
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "memory": {"total_bytes": total, "available_bytes": available},
+        "disk": {
+            "path": str(state_dir),
+            "total_bytes": stat.f_blocks * stat.f_frsize,
+            "free_bytes": stat.f_bavail * stat.f_frsize,
+        },
+        "clock": {"utc": utc_now(), "synchronized": clock_synchronized()},
+        "gpu": asdict(gpu) if gpu else None,
+        "docker": _docker(docker),
+        "releases": [
+            {"release": str(staged.manifest.ref), "bytes": staged.manifest.total_bytes}
+            for staged in staged_releases(paths)
+        ],
+        "active": _deployment(state.active),
+        "previous": _deployment(state.previous),
+        "server": server_facts(docker, state.active),
+    }
+
+
+def server_facts(docker: Docker, active: Deployment | None) -> dict[str, Any] | None:
+    """Return container status, restarts, and what OVMS says of the servable; None if nothing is active."""
+    if active is None:
+        return None
+    settings = parse_server_settings(active.settings)
+    try:
+        seen = docker.container(settings.container)
+    except EdgeError:
+        seen = None
+    facts: dict[str, Any] = {"container": None, "restarts": None, "state": None, "error_code": None}
+    if seen is None:
+        return facts
+    facts |= {"container": seen["State"]["Status"], "restarts": seen["RestartCount"]}
+    try:
+        client = OvmsClient(local_address(settings), settings.port, _QUICK_SECONDS)
+        entry = client.servables().get(settings.servable)
+    except EdgeError:
+        return facts
+    return facts if entry is None else facts | {"state": entry.state, "error_code": entry.error_code}
+
+
+def _docker(docker: Docker) -> dict[str, Any]:
+    try:
+        return {"installed": True, "running": True, "version": docker.version(_QUICK_SECONDS)["Version"]}
+    except EdgeError:
+        return {"installed": shutil.which("dockerd") is not None, "running": False, "version": None}
+
+
+def _deployment(deployment: Deployment | None) -> dict[str, str] | None:
+    if deployment is None:
+        return None
+    return {"release": deployment.release, "servable": deployment.servable, "since": deployment.since}

@@ -1,0 +1,55 @@
+"""Writes that a power cut leaves old or new."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names in ``directory`` (renames, links, removals) durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, data: bytes, mode: int) -> None:
+    """Replace ``path`` by ``data``: a new name, fsync, rename, fsync of the directory."""
+    new = path.with_name(f".{path.name}.new")
+    with open(new, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    new.rename(path)
+    sync_directory(path.parent)
+
+
+def sync_tree(root: Path) -> None:
+    """Make the names in every directory of ``root`` durable."""
+    for directory, _, _ in os.walk(root):
+        sync_directory(Path(directory))
+
+
+def remove_tree(root: Path) -> None:
+    """Remove ``root`` if it exists, read-only directories included."""
+    if not root.exists():
+        return
+    for directory, _, _ in os.walk(root):
+        Path(directory).chmod(0o700)
+    shutil.rmtree(root)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

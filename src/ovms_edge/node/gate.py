@@ -1,0 +1,257 @@
+"""The gate: the one check that decides whether a container serves what it should.
+
+It asks the running service. AVAILABLE alone proves little: OVMS allocates KV memory at the first request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.manifest import Manifest
+from ovms_edge.node.docker import Docker
+from ovms_edge.node.probe import Question, questions
+from ovms_edge.node.settings import ServerSettings
+from ovms_edge.ovms.rest import Completion, OvmsClient, OvmsUnreachableError
+
+REST_TIMEOUT_SECONDS = 5.0
+LOG_TAIL_LINES = 40
+_POLL_SECONDS = 0.25
+# model_server v2025.4.1, src/modelmanager.cpp: logged once at start, by the devices the container really sees
+_DEVICES_MARK = "Available devices for Open VINO:"
+_SEE_LOG = "see log_tail, or docker logs {}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    id: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the gate holds the container against.
+
+    ``known_devices`` are those that OVMS logged at ``known_start``, if an earlier gate saw them.
+    """
+
+    settings: ServerSettings
+    manifest: Manifest
+    release_directory: Path
+    cache_size_gib: int
+    known_devices: tuple[str, ...] = ()
+    known_start: str = ""
+
+    @property
+    def client(self) -> OvmsClient:
+        """OVMS as this host reaches it."""
+        return OvmsClient(local_address(self.settings), self.settings.port, REST_TIMEOUT_SECONDS)
+
+
+@dataclass
+class GateReport:
+    """What the gate saw. Times in seconds; ``failure`` is reason and remedy, None if all is well."""
+
+    target: Target
+    state: str | None = None
+    first_token_seconds: float | None = None
+    total_seconds: float | None = None
+    restarts: int | None = None
+    devices: tuple[str, ...] = ()
+    container_started: str = ""
+    checks: list[Check] = field(default_factory=list)
+    failure: tuple[str, str] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return self.failure is None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document of ``verify``."""
+        reason = {"reason": self.failure[0], "remedy": self.failure[1]} if self.failure else {}
+        return {
+            "ok": self.ok,
+            "release": str(self.target.manifest.ref),
+            "servable": self.target.settings.servable,
+            "state": self.state,
+            "device": self.target.settings.device,
+            "cache_size": self.target.cache_size_gib,
+            "first_token_seconds": self.first_token_seconds,
+            "total_seconds": self.total_seconds,
+            "restarts": self.restarts,
+            "image": self.target.settings.image,
+            "checks": [asdict(check) for check in self.checks],
+            **reason,
+        }
+
+
+def run_gate(docker: Docker, target: Target, wait_seconds: float) -> GateReport:
+    """Check the container of ``target``, waiting at most ``wait_seconds`` for the servable to load."""
+    report = GateReport(target)
+    steps: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("container", lambda: _check_container(docker, report)),
+        ("state", lambda: _wait_available(docker, report, wait_seconds)),
+        ("listed", lambda: _check_listed(target)),
+        ("device", lambda: _check_device(docker, report)),
+        ("answer", lambda: _check_answers(report)),
+    )
+    for step, action in steps:
+        try:
+            report.checks.append(Check(step, True, action()))
+        except EdgeError as error:
+            report.checks.append(Check(step, False, error.reason))
+            report.failure = (error.reason, error.remedy)
+            break
+    return report
+
+
+def local_address(settings: ServerSettings) -> str:
+    """Return the address at which this host itself reaches the published port."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
+
+
+def log_tail(docker: Docker, container: str) -> list[str]:
+    """Return the last lines of a container's log; none if the container is gone."""
+    try:
+        return list(docker.log_lines(container, tail=str(LOG_TAIL_LINES)))
+    except EdgeError:
+        return []
+
+
+def _check_container(docker: Docker, report: GateReport) -> str:
+    name = report.target.settings.container
+    seen = docker.container(name)
+    if seen is None:
+        raise EdgeError(f"no container {name}", f"run ovms-node activate {report.target.manifest.ref}")
+    report.restarts = seen["RestartCount"]
+    report.container_started = seen["State"]["StartedAt"]
+    _require_running(seen, name)
+    return f"{name} runs since {report.container_started}"
+
+
+def _require_running(seen: dict[str, Any], name: str) -> None:
+    state = seen["State"]
+    if state["Status"] == "running":
+        return
+    memory = " (out of memory)" if state.get("OOMKilled") else ""
+    raise EdgeError(
+        f"container {name} is {state['Status']}, exit code {state['ExitCode']}{memory}", _SEE_LOG.format(name)
+    )
+
+
+def _wait_available(docker: Docker, report: GateReport, wait_seconds: float) -> str:
+    settings = report.target.settings
+    started = time.monotonic()
+    while True:
+        entry, silence = None, ""
+        try:
+            entry = report.target.client.servables().get(settings.servable)
+        except OvmsUnreachableError as error:
+            silence = error.reason
+        report.state = entry.state if entry else None
+        if entry and entry.available:
+            return f"AVAILABLE after {time.monotonic() - started:.1f} s"
+        if entry and entry.failed:
+            raise EdgeError(
+                f"OVMS could not load {settings.servable}: {entry.state}, {entry.error_code}",
+                _SEE_LOG.format(settings.container),
+            )
+        _require_not_restarted(docker, report)
+        if time.monotonic() - started >= wait_seconds:
+            found = entry.state if entry else silence or "OVMS does not list it yet"
+            raise EdgeError(
+                f"{settings.servable} is not AVAILABLE after {wait_seconds:g} s: {found}",
+                f"{_SEE_LOG.format(settings.container)}; raise start_timeout_seconds if it is still loading",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _require_not_restarted(docker: Docker, report: GateReport) -> None:
+    name = report.target.settings.container
+    seen = docker.container(name)
+    if seen is None:
+        raise EdgeError(f"container {name} was removed meanwhile", "call again")
+    _require_running(seen, name)
+    if seen["RestartCount"] != report.restarts or seen["State"]["StartedAt"] != report.container_started:
+        raise EdgeError(f"OVMS ended and was started again in container {name}", _SEE_LOG.format(name))
+
+
+def _check_listed(target: Target) -> str:
+    listed = target.client.models()
+    if target.settings.servable not in listed:
+        raise EdgeError(
+            f"/v3/models lists {', '.join(listed) or 'nothing'}, not {target.settings.servable}",
+            "activate the release again",
+        )
+    return f"/v3/models lists {target.settings.servable}"
+
+
+def _check_device(docker: Docker, report: GateReport) -> str:
+    target = report.target
+    wanted = target.settings.device
+    report.devices = _logged_devices(docker, target.settings.container, report.container_started)
+    if not report.devices and target.known_start == report.container_started:
+        report.devices = target.known_devices  # the log was rotated since
+    if not any(device == wanted or device.startswith(f"{wanted}.") for device in report.devices):
+        raise EdgeError(
+            f"OVMS sees {', '.join(report.devices) or 'no device it logged'}; the graph asks for {wanted}",
+            "check the render node's group and driver with ovms-node facts, or set device to CPU",
+        )
+    return f"OVMS sees {', '.join(report.devices)}"
+
+
+def _logged_devices(docker: Docker, container: str, started: str) -> tuple[str, ...]:
+    """Return the devices in the log of the run that began at ``started``; none if it was rotated away."""
+    for line in docker.log_lines(container, since=_unix_time(started)):
+        if _DEVICES_MARK in line:
+            names = line.partition(_DEVICES_MARK)[2].split(",")
+            return tuple(name.strip() for name in names if name.strip())
+    return ()
+
+
+def _unix_time(rfc3339: str) -> str:
+    """Return Docker's time (nanoseconds, UTC) as what its log filter takes."""
+    whole, _, fraction = rfc3339.rstrip("Z").partition(".")
+    moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    return f"{int(moment.timestamp())}.{fraction or '0'}"
+
+
+def _check_answers(report: GateReport) -> str:
+    target = report.target
+    asked = questions(target.manifest, target.release_directory, target.settings.servable)
+    for number, question in enumerate(asked):
+        answer = target.client.chat_stream(question.body, target.settings.answer_timeout_seconds)
+        if number == 0:
+            report.first_token_seconds = _rounded(answer.first_token_seconds)
+            report.total_seconds = _rounded(answer.total_seconds)
+        _judge(question, answer, target.settings)
+    return f"{len(asked)} answered, the first in {report.total_seconds} s"
+
+
+def _judge(question: Question, answer: Completion, settings: ServerSettings) -> None:
+    missing = [text for text in question.contains if text.lower() not in answer.content.lower()]
+    faults = (
+        (answer.model != settings.servable, f"came from {answer.model!r}"),
+        (answer.finish_reason not in ("stop", "length"), f"ended with {answer.finish_reason or 'nothing'!r}"),
+        (answer.completion_tokens < 1, "has no tokens"),
+        (bool(missing), f"lacks {', '.join(missing)}: {answer.content[:200]!r}"),
+    )
+    for wrong, what in faults:
+        if wrong:
+            raise EdgeError(
+                f"the answer to {question.id!r} {what}", "do not serve this release: build it again"
+            )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,67 @@
+"""Where things lie below the state directory (docs/contracts.md, files on a node)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovms_edge.manifest import ReleaseRef
+
+
+@dataclass(frozen=True)
+class StatePaths:
+    """The layout of ``/var/lib/ovms-edge``."""
+
+    root: Path
+
+    @property
+    def releases(self) -> Path:
+        """Complete and verified releases."""
+        return self.root / "releases"
+
+    @property
+    def models(self) -> Path:
+        """Generations: what containers see at /models."""
+        return self.root / "models"
+
+    @property
+    def cache(self) -> Path:
+        """The compile cache, writable by the container's user."""
+        return self.root / "cache"
+
+    @property
+    def state(self) -> Path:
+        """What is active and what was before."""
+        return self.root / "state.json"
+
+    @property
+    def journal(self) -> Path:
+        """Every transition with its reason."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever changes anything here."""
+        return self.root / "lock"
+
+    def release(self, ref: ReleaseRef) -> Path:
+        """Where a staged release lies."""
+        return self.releases / ref.name / ref.version
+
+    def staging(self, ref: ReleaseRef) -> Path:
+        """Where a release is put together."""
+        return self.root / "staging" / ref.name / ref.version
+
+
+def existing_parent(path: Path) -> Path:
+    """Return ``path``, or the nearest directory above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Return what may still be written at ``path`` (which need not exist yet), in bytes."""
+    stat = os.statvfs(existing_parent(path))
+    return stat.f_bavail * stat.f_frsize

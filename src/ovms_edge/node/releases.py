@@ -1,0 +1,75 @@
+"""Releases that lie complete on this node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, ReleaseRef
+from ovms_edge.node.files import sha256_of
+from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.signature import verify_signature
+
+
+@dataclass(frozen=True)
+class StagedRelease:
+    """A release directory and its manifest."""
+
+    directory: Path
+    manifest: Manifest
+    manifest_bytes: bytes
+
+
+def staged_releases(paths: StatePaths) -> Iterator[StagedRelease]:
+    """Yield every release on this node, by name and version."""
+    for manifest_file in sorted(paths.releases.glob(f"*/*/{MANIFEST_FILE}")):
+        yield _read(manifest_file)
+
+
+def staged_release(paths: StatePaths, ref: ReleaseRef) -> StagedRelease | None:
+    """Return one release, None if it is not on this node."""
+    manifest_file = paths.release(ref) / MANIFEST_FILE
+    return _read(manifest_file) if manifest_file.exists() else None
+
+
+def misshapen_files(release: StagedRelease) -> list[str]:
+    """Return the paths of files that are missing or have another size than the manifest says."""
+    wrong = []
+    for file in release.manifest.files:
+        path = release.directory / file.path
+        if not path.is_file() or path.stat().st_size != file.size:
+            wrong.append(file.path)
+    if not (release.directory / SIGNATURE_FILE).is_file():
+        wrong.append(SIGNATURE_FILE)
+    return wrong
+
+
+def damaged_files(release: StagedRelease) -> list[str]:
+    """Return the paths of files whose bytes are not those of the manifest. Reads every byte."""
+    wrong = misshapen_files(release)
+    return wrong + [
+        file.path
+        for file in release.manifest.files
+        if file.path not in wrong and sha256_of(release.directory / file.path) != file.sha256
+    ]
+
+
+def verify_release(release: StagedRelease, allowed_signers: Path) -> None:
+    """Check signature and every digest; raises EdgeError naming the first file that is wrong."""
+    ref = release.manifest.ref
+    damaged = damaged_files(release)
+    if damaged:
+        raise EdgeError(
+            f"{ref} on this node is damaged: {damaged[0]}"
+            + (f" and {len(damaged) - 1} more" if damaged[1:] else ""),
+            f"fetch what is damaged again with ovms-node stage {ref} --verify",
+        )
+    signature = (release.directory / SIGNATURE_FILE).read_bytes()
+    verify_signature(ref, release.manifest_bytes, signature, allowed_signers)
+
+
+def _read(manifest_file: Path) -> StagedRelease:
+    data = manifest_file.read_bytes()
+    return StagedRelease(manifest_file.parent, Manifest.from_bytes(data), data)

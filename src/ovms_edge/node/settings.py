@@ -1,0 +1,203 @@
+"""The two inputs of the node tool: ``node.json`` and the server settings."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ovms_edge.errors import EdgeError, UsageError
+from ovms_edge.ovms.config import render_config
+from ovms_edge.ovms.fields import fields_for
+from ovms_edge.ovms.graph import check_options
+
+NODE_CONFIG = Path("/etc/ovms-edge/node.json")
+STATE_DIR = Path("/var/lib/ovms-edge")
+SYSFS_ROOT = Path("/sys")
+LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
+
+_DEVICE = re.compile(r"CPU|GPU(\.\d+)?")
+_DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+# Settings of their own: given in ``graph`` too, two values could contradict each other.
+_NOT_IN_GRAPH = ("device", "cache_size")
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """``node.json``: where this node keeps things, where releases come from, whom it trusts."""
+
+    state_dir: Path
+    sysfs_root: Path
+    depot_url: str
+    depot_ca_file: Path | None
+    credentials_file: Path | None
+    allowed_signers_file: Path
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What OVMS is to be on this node. Sizes in GiB, times in seconds; None is computed."""
+
+    image: str
+    ovms_version: str = "2025.4.1"
+    servable: str = "Qwen/Qwen2.5-VL-7B-Instruct-ov-int8"
+    bind_address: str = "127.0.0.1"
+    port: int = 8002
+    container: str = "ovms-vlm"
+    network: str = "ovms-edge"
+    alias: str = "ovms-vlm"
+    device: str = "GPU"
+    cache_size: int | None = None
+    graph: dict[str, Any] = field(default_factory=dict)
+    memory_limit_gib: int | None = None
+    log_level: str = "INFO"
+    start_timeout_seconds: int = 600
+    answer_timeout_seconds: int = 360
+
+    def document(self) -> dict[str, Any]:
+        """Return the settings as the JSON document they came from."""
+        return asdict(self)
+
+
+def load_node_config(path: Path) -> NodeConfig:
+    """Read ``node.json``; raises EdgeError naming the key that is wrong."""
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise EdgeError(
+            f"no {path}",
+            "install the node with the role ovms.edge.node_agent, or name another with --node-config",
+        ) from error
+    except PermissionError as error:
+        raise EdgeError(f"{path} is not readable by this user", "run ovms-node as root") from error
+    except ValueError as error:
+        raise EdgeError(
+            f"{path} is not JSON: {error}", "write it again with the role ovms.edge.node_agent"
+        ) from error
+    known = ("schema", "state_dir", "sysfs_root", "depot", "allowed_signers_file")
+    _reject_unknown(document, known, f"{path}: node setting")
+    depot = document.get("depot")
+    _reject_unknown(depot, ("url", "ca_file", "credentials_file"), f"{path}: depot setting")
+    if document.get("schema") != 1:
+        raise EdgeError(f"{path} has schema {document.get('schema')!r}", "this ovms-node reads schema 1")
+    url = urlsplit(str(depot.get("url", "")))
+    if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/"):
+        raise EdgeError(f"{path}: depot url is {depot.get('url')!r}", "write it as https://HOST:PORT")
+    return NodeConfig(
+        state_dir=Path(_text(document, "state_dir", str(STATE_DIR))),
+        sysfs_root=Path(_text(document, "sysfs_root", str(SYSFS_ROOT))),
+        depot_url=f"{url.scheme}://{url.netloc}",
+        depot_ca_file=_optional_path(depot, "ca_file"),
+        credentials_file=_optional_path(depot, "credentials_file"),
+        allowed_signers_file=Path(_text(document, "allowed_signers_file", "/etc/ovms-edge/allowed_signers")),
+    )
+
+
+def parse_server_settings(document: object) -> ServerSettings:
+    """Check a server settings document; raises UsageError for an unknown key or a value that cannot be."""
+    known = tuple(entry.name for entry in fields(ServerSettings))
+    _reject_unknown(document, known, "server setting")
+    assert isinstance(document, dict)  # noqa: S101  _reject_unknown let it pass
+    if "image" not in document:
+        raise UsageError(
+            "server setting image is missing",
+            "name the OVMS image, such as HOST:PORT/openvino/model_server:TAG",
+        )
+    _check_types(document)
+    settings = ServerSettings(**document)
+    _check_values(settings)
+    _check_graph(settings)
+    return settings
+
+
+def _reject_unknown(document: object, known: tuple[str, ...], what: str) -> None:
+    if not isinstance(document, dict):
+        raise UsageError(f"{what}s are {document!r:.60}", f"write an object with {', '.join(known)}")
+    for key in document:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise UsageError(f"{what} {key!r} is unknown", f"{hint}valid are {', '.join(known)}")
+
+
+_WHOLE = ("port", "start_timeout_seconds", "answer_timeout_seconds")
+_WHOLE_OR_NONE = ("cache_size", "memory_limit_gib")
+
+
+def _check_types(document: Mapping[str, Any]) -> None:
+    for key, value in document.items():
+        if key in _WHOLE_OR_NONE and value is None:
+            continue
+        if key in _WHOLE or key in _WHOLE_OR_NONE:
+            good, wanted = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        elif key == "graph":
+            good, wanted = isinstance(value, dict), "an object of graph options"
+        else:
+            good, wanted = isinstance(value, str) and value != "", "text"
+        if not good:
+            raise UsageError(f"server setting {key} is {value!r}", f"set it to {wanted}")
+
+
+def _check_values(settings: ServerSettings) -> None:
+    def require(good: bool, key: str, wanted: str) -> None:
+        if not good:
+            raise UsageError(f"server setting {key} is {getattr(settings, key)!r}", f"set it to {wanted}")
+
+    fields_for(settings.ovms_version)
+    render_config(settings.servable, settings.servable)
+    parts = settings.servable.split("/")
+    require(
+        all(part not in ("", ".", "..") for part in parts), "servable", "a name that is a plain relative path"
+    )
+    require(_is_address(settings.bind_address), "bind_address", "an IP address such as 127.0.0.1 or 0.0.0.0")
+    require(0 < settings.port < 65536, "port", "a port from 1 to 65535")
+    for key in ("container", "network", "alias"):
+        require(
+            bool(_DOCKER_NAME.fullmatch(getattr(settings, key))), key, "letters, digits, '_', '.' and '-'"
+        )
+    require(
+        bool(_DEVICE.fullmatch(settings.device)),
+        "device",
+        "GPU, GPU.<n> or CPU (an NPU cannot run this model)",
+    )
+    require(settings.log_level in LOG_LEVELS, "log_level", f"one of {', '.join(LOG_LEVELS)}")
+    require(
+        settings.memory_limit_gib is None or settings.memory_limit_gib > 0, "memory_limit_gib", "1 or more"
+    )
+    for key in ("start_timeout_seconds", "answer_timeout_seconds"):
+        require(getattr(settings, key) > 0, key, "1 or more")
+
+
+def _check_graph(settings: ServerSettings) -> None:
+    for key in _NOT_IN_GRAPH:
+        if key in settings.graph:
+            raise UsageError(f"server setting graph holds {key}", f"set {key} beside graph, not in it")
+    try:
+        check_options(settings.graph, settings.ovms_version)
+    except EdgeError as error:
+        raise UsageError(error.reason, error.remedy) from error
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(document: Mapping[str, Any], key: str, default: str) -> str:
+    value = document.get(key, default)
+    if not isinstance(value, str) or not value:
+        raise EdgeError(f"node setting {key} is {value!r}", "set it to a path")
+    return value
+
+
+def _optional_path(document: Mapping[str, Any], key: str) -> Path | None:
+    return None if document.get(key) is None else Path(_text(document, key, ""))

@@ -1,0 +1,244 @@
+"""Bring a release onto this node: complete and verified, or absent. Nothing that serves is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, ReleaseFile, ReleaseRef
+from ovms_edge.node.depot import Depot, SignedManifest
+from ovms_edge.node.files import remove_tree, sha256_of, sync_directory, sync_tree, write_atomic
+from ovms_edge.node.host import memory_bytes
+from ovms_edge.node.output import log, size_text
+from ovms_edge.node.paths import StatePaths, free_bytes
+from ovms_edge.node.releases import damaged_files, misshapen_files, staged_release, staged_releases
+from ovms_edge.node.settings import NodeConfig
+from ovms_edge.node.signature import verify_signature
+from ovms_edge.node.state import record
+from ovms_edge.ovms.graph import check_options
+from ovms_edge.ovms.memory import plan_memory
+
+# What a node needs besides releases: the image's layers are in Docker's own directory, often the same disk.
+DISK_RESERVE_BYTES = 1 << 30
+_PROGRESS_SECONDS = 5.0
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What staging one release takes.
+
+    ``done`` was fetched by a call that did not end, ``link_from`` (by sha256) lies in another release, the
+    rest comes from the depot.
+    """
+
+    ref: ReleaseRef
+    manifest: Manifest
+    signed: SignedManifest
+    complete: bool
+    done: tuple[ReleaseFile, ...]
+    link_from: dict[str, Path]
+    fetch_bytes: int
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What ``stage`` reports."""
+        total = self.manifest.total_bytes
+        after = {"release": str(self.ref), "bytes": total, "fetch_bytes": self.fetch_bytes}
+        diff = {} if self.complete else {"diff": {"before": {"release": None}, "after": after}}
+        return {"ok": True, "changed": not self.complete, "release": str(self.ref), "bytes": total, **diff}
+
+
+def plan_stage(config: NodeConfig, ref: ReleaseRef, read_every_byte: bool = False) -> StagePlan:
+    """Find out what is missing. Reads only.
+
+    The signature is checked before anything in the manifest is believed. Raises EdgeError for whatever
+    would keep the release from being staged: depot, signature, graph options, memory, disk.
+    """
+    paths = StatePaths(config.state_dir)
+    signed = Depot(config.depot_url, config.depot_ca_file, config.credentials_file).signed_manifest(ref)
+    verify_signature(ref, signed.manifest, signed.signature, config.allowed_signers_file)
+    manifest = Manifest.from_bytes(signed.manifest)
+    if manifest.ref != ref:
+        raise EdgeError(
+            f"the depot's {ref} holds {manifest.ref}", "publish it again with ovms-edge release publish"
+        )
+    if _is_complete(paths, ref, signed, read_every_byte):
+        return StagePlan(ref, manifest, signed, True, (), {}, 0)
+    for version in manifest.ovms_versions:
+        check_options(manifest.graph, version)
+    plan_memory(memory_bytes()[0], manifest.memory.weights_bytes, None)
+    return _plan_missing(paths, ref, manifest, signed)
+
+
+def apply_stage(config: NodeConfig, plan: StagePlan) -> None:
+    """Fetch, verify and put in place. Killed anywhere, the next call goes on from there."""
+    if plan.complete:
+        return
+    paths = StatePaths(config.state_dir)
+    staging = paths.staging(plan.ref)
+    tree, partial = staging / "tree", staging / "partial"
+    for directory in (tree, partial):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (config.state_dir / "staging").chmod(0o700)
+    depot = Depot(config.depot_url, config.depot_ca_file, config.credentials_file)
+    progress = _Progress(plan.fetch_bytes)
+    sources = plan.link_from | {file.sha256: tree / file.path for file in plan.done}
+    for file in plan.manifest.files:
+        target = tree / file.path
+        if file in plan.done:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = sources.get(file.sha256)
+        if source is None or not _link(source, target, file):
+            _fetch(depot, plan.ref, file, partial / file.sha256, progress)
+            _place(partial / file.sha256, target)
+            sources[file.sha256] = target
+    _finish(paths, plan, tree)
+    record(paths.journal, "staged", release=str(plan.ref), bytes=plan.manifest.total_bytes)
+
+
+def _is_complete(paths: StatePaths, ref: ReleaseRef, signed: SignedManifest, read_every_byte: bool) -> bool:
+    present = staged_release(paths, ref)
+    if present is None:
+        return False
+    if present.manifest_bytes != signed.manifest:
+        raise EdgeError(
+            f"{ref} in the depot is another than the {ref} on this node",
+            "releases never change: publish it under a new version",
+        )
+    wrong = damaged_files(present) if read_every_byte else misshapen_files(present)
+    for path in wrong:
+        log(f"{ref}: {path} is damaged and will be fetched again")
+    return not wrong
+
+
+def _plan_missing(
+    paths: StatePaths, ref: ReleaseRef, manifest: Manifest, signed: SignedManifest
+) -> StagePlan:
+    staging = paths.staging(ref)
+    done = tuple(file for file in manifest.files if _is_done(staging / "tree" / file.path, file))
+    wanted = {file.sha256 for file in manifest.files if file not in done}
+    link_from = {
+        file.sha256: release.directory / file.path
+        for release in staged_releases(paths)
+        for file in release.manifest.files
+        if file.sha256 in wanted and (release.directory / file.path).is_file()
+    }
+    here = {file.sha256 for file in done} | link_from.keys()
+    fetch = {file.sha256: file.size for file in manifest.files if file.sha256 not in here}
+    fetch_bytes = sum(size - _size(staging / "partial" / sha256) for sha256, size in fetch.items())
+    free = free_bytes(paths.root)
+    if fetch_bytes + DISK_RESERVE_BYTES > free:
+        raise EdgeError(
+            f"no space on {paths.root}: {size_text(fetch_bytes)} for {ref} and "
+            f"{size_text(DISK_RESERVE_BYTES)} in reserve needed, {size_text(free)} free",
+            "free space there",
+        )
+    return StagePlan(ref, manifest, signed, False, done, link_from, fetch_bytes)
+
+
+def _is_done(path: Path, file: ReleaseFile) -> bool:
+    """Files get their name in the tree only after their digest was checked and they were synced."""
+    return path.is_file() and path.stat().st_size == file.size
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _link(source: Path, target: Path, file: ReleaseFile) -> bool:
+    """Share the bytes of another release, if they are still the right ones."""
+    if sha256_of(source) != file.sha256:
+        log(f"{source} is damaged: fetching {file.path} instead")
+        return False
+    target.unlink(missing_ok=True)
+    os.link(source, target)
+    return True
+
+
+def _fetch(
+    depot: Depot, ref: ReleaseRef, file: ReleaseFile, partial: Path, progress: Callable[[int, str], None]
+) -> None:
+    """Bring ``partial`` to the whole, verified and synced file."""
+    resumed = _size(partial)
+    if _download(depot, ref, file, partial, progress):
+        return
+    # a power cut can leave a partial file longer than what reached the disk: once more from the start
+    if resumed and _download(depot, ref, file, partial, progress):
+        return
+    raise EdgeError(
+        f"{file.path} of {ref} from the depot does not have the sha256 of the signed manifest",
+        "the depot or the way to it is damaged: publish the release again",
+    )
+
+
+def _download(
+    depot: Depot, ref: ReleaseRef, file: ReleaseFile, partial: Path, progress: Callable[[int, str], None]
+) -> bool:
+    if _size(partial) > file.size:
+        partial.unlink()
+    digest = hashlib.sha256()
+    with partial.open("a+b") as stream:
+        stream.seek(0)
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        for chunk in depot.blob(ref, file.sha256, stream.tell(), file.size):
+            stream.write(chunk)
+            digest.update(chunk)
+            progress(len(chunk), file.path)
+        stream.flush()
+        os.fchmod(stream.fileno(), 0o444)
+        os.fsync(stream.fileno())
+    if digest.hexdigest() == file.sha256:
+        return True
+    partial.unlink()
+    return False
+
+
+def _place(partial: Path, target: Path) -> None:
+    partial.rename(target)
+    sync_directory(target.parent)
+
+
+def _finish(paths: StatePaths, plan: StagePlan, tree: Path) -> None:
+    """Give the tree its modes and its final name."""
+    write_atomic(tree / MANIFEST_FILE, plan.signed.manifest, 0o444)
+    write_atomic(tree / SIGNATURE_FILE, plan.signed.signature, 0o444)
+    for directory, _, _ in os.walk(tree):
+        if Path(directory) != tree:
+            Path(directory).chmod(0o555)
+    sync_tree(tree)
+    final, staging = paths.release(plan.ref), paths.staging(plan.ref)
+    final.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if final.exists():
+        replaced = staging / "replaced"
+        remove_tree(replaced)
+        final.chmod(0o755)
+        final.rename(replaced)
+    tree.rename(final)
+    final.chmod(0o555)
+    for changed in (final.parent, paths.releases, paths.root):
+        sync_directory(changed)
+    remove_tree(staging)
+
+
+class _Progress:
+    """Says now and then how far it is."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._seen = 0
+        self._told = time.monotonic()
+
+    def __call__(self, count: int, path: str) -> None:
+        self._seen += count
+        if time.monotonic() - self._told >= _PROGRESS_SECONDS:
+            self._told = time.monotonic()
+            log(f"{size_text(self._seen)} of {size_text(self._total)} fetched, at {path}")

@@ -1,0 +1,106 @@
+"""What is active, what was before and what is on its way: ``state.json`` and ``journal.jsonl``."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.node.files import write_atomic
+from ovms_edge.node.output import utc_now
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One release as served: settings are the server settings document it was activated with.
+
+    ``summary`` is what a person compares before and after; ``devices`` are those that OVMS named in its log
+    at ``container_started`` (the log may be rotated away later).
+    """
+
+    release: str
+    servable: str
+    settings: dict[str, Any]
+    spec: str
+    generation: str
+    since: str
+    summary: dict[str, Any]
+    devices: tuple[str, ...] = ()
+    container_started: str = ""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An activation that was begun: its spec is not trusted before the gate has passed."""
+
+    release: str
+    spec: str
+    generation: str
+    started: str
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that ``activate`` must know after a power cut."""
+
+    active: Deployment | None = None
+    previous: Deployment | None = None
+    pending: Pending | None = None
+    schema: int = field(default=SCHEMA)
+
+
+def load_state(path: Path) -> State:
+    """Read ``state.json``; a missing file is an empty state. Raises EdgeError if it is not readable."""
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return State()
+    except PermissionError as error:
+        raise EdgeError(f"{path} is not readable by this user", "run ovms-node as root") from error
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    try:
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']!r}, this version reads {SCHEMA}")
+        pending = document["pending"]
+        return State(
+            active=_deployment(document["active"]),
+            previous=_deployment(document["previous"]),
+            pending=Pending(**pending) if pending else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def save_state(path: Path, state: State) -> None:
+    """Replace ``state.json``, durably."""
+    write_atomic(path, (json.dumps(asdict(state), indent=1) + "\n").encode(), 0o600)
+
+
+def record(journal: Path, event: str, **details: object) -> None:
+    """Append one line to the journal, durably."""
+    line = json.dumps({"time": utc_now(), "event": event, **details}) + "\n"
+    descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _deployment(document: dict[str, Any] | None) -> Deployment | None:
+    if document is None:
+        return None
+    return Deployment(**{**document, "devices": tuple(document["devices"])})
+
+
+def _damaged(path: Path, error: Exception) -> EdgeError:
+    return EdgeError(
+        f"{path} is damaged: {error}",
+        "move it away and activate the release again; ovms-node then makes a new container",
+    )

@@ -1,0 +1,242 @@
+"""The switch: every step leaves names, labels and state.json such that the next call can settle it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.manifest import ReleaseRef
+from ovms_edge.node.container import MASQUERADE_OPTION, STOP_TIMEOUT_SECONDS, DesiredServer, network_body
+from ovms_edge.node.docker import Docker, registry_of
+from ovms_edge.node.gate import GateReport, Target, log_tail, run_gate
+from ovms_edge.node.generation import build_generation, make_cache, prune_generations
+from ovms_edge.node.output import log, utc_now
+from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.registry_auth import credentials_for
+from ovms_edge.node.releases import StagedRelease, staged_release
+from ovms_edge.node.settings import NodeConfig, parse_server_settings
+from ovms_edge.node.state import Deployment, Pending, State, record, save_state
+from ovms_edge.node.switching import Seen, Step, aside_name, seen, settle_steps
+
+
+class ActivationError(EdgeError):
+    """The gate said no. ``document`` holds ``gate``, ``log_tail``, ``serving`` and ``changed``."""
+
+    def __init__(self, reason: str, remedy: str, document: dict[str, Any]) -> None:
+        super().__init__(reason, remedy)
+        self.document = document
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A gate that passed, and whether anything had to be done for it."""
+
+    gate: GateReport
+    changed: bool
+
+
+def target_of(config: NodeConfig, deployment: Deployment) -> Target:
+    """Return what the gate holds an earlier deployment against; raises EdgeError if its release is gone."""
+    ref = ReleaseRef.parse(deployment.release)
+    release = staged_release(StatePaths(config.state_dir), ref)
+    if release is None:
+        raise EdgeError(f"{ref} serves but is no longer on this node", f"run ovms-node stage {ref}")
+    return Target(
+        parse_server_settings(deployment.settings),
+        release.manifest,
+        release.directory,
+        int(deployment.summary["cache_size"]),
+        deployment.devices,
+        deployment.container_started,
+    )
+
+
+class Switch:
+    """Brings one container to ``desired``."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        docker: Docker,
+        desired: DesiredServer,
+        release: StagedRelease,
+        target: Target,
+    ) -> None:
+        self._config = config
+        self._docker = docker
+        self._desired = desired
+        self._release = release
+        self._target = target
+        self._paths = StatePaths(config.state_dir)
+        self._name = desired.settings.container
+        self._aside = aside_name(self._name)
+
+    def run(self, state: State) -> Outcome:
+        """Settle what was interrupted, prepare, then repair or switch.
+
+        Raises ActivationError if the gate says no, and EdgeError for what fails before anything stops.
+        """
+        steps = settle_steps(state, self._seen(self._name), self._seen(self._aside))
+        state = self._settle(state, steps)
+        current = self._seen(self._name)
+        self._prepare()
+        if current and current.spec == self._desired.spec:
+            outcome = self._repair(state, current)
+        else:
+            outcome = self._switch(state, current)
+        return replace(outcome, changed=outcome.changed or bool(steps))
+
+    def _settle(self, state: State, steps: tuple[Step, ...]) -> State:
+        for step in steps:
+            log(f"an earlier activation was interrupted: {step.value}")
+            if step is Step.REMOVE_CURRENT:
+                self._docker.remove(self._name)
+            elif step is Step.REMOVE_ASIDE:
+                self._docker.remove(self._aside)
+            else:
+                self._docker.rename(self._aside, self._name)
+                self._docker.start(self._name)
+        if steps or state.pending:
+            state = replace(state, pending=None)
+            save_state(self._paths.state, state)
+            record(self._paths.journal, "settled", steps=[step.name.lower() for step in steps])
+        return state
+
+    def _prepare(self) -> None:
+        """Everything that can fail while the old container still serves."""
+        settings = self._desired.settings
+        if self._docker.image(settings.image) is None:
+            log(f"pulling {settings.image}")
+            credentials = credentials_for(registry_of(settings.image), self._config.credentials_file)
+            self._docker.pull(settings.image, credentials)
+        network = self._docker.network(settings.network)
+        if network is None:
+            self._docker.create_network(network_body(settings.network))
+        elif network["Options"].get(MASQUERADE_OPTION) != "false":
+            raise EdgeError(
+                f"Docker network {settings.network} lets containers out, and OVMS fetches any URL",
+                f"remove it (docker network rm {settings.network}) or set another network",
+            )
+        self._models = build_generation(self._paths, self._desired, self._release)
+        self._cache = make_cache(self._paths)
+
+    def _repair(self, state: State, current: Seen) -> Outcome:
+        """Bring the right container to serve, or gate it if it serves and never was."""
+        untouched = current.running
+        if not untouched:
+            log(f"container {self._name} is {current.status}: starting it")
+        report = self._start_and_gate()
+        if not report.ok:
+            log(f"{report.failure}: making the container anew")
+            untouched = False
+            self._docker.remove(self._name)
+            self._create()
+            report = self._start_and_gate()
+        if not report.ok:
+            raise self._failed(report, serving=None, changed=False)
+        committed = state.active is not None and state.active.spec == self._desired.spec
+        self._commit(state, report)
+        return Outcome(report, changed=not (untouched and committed))
+
+    def _switch(self, state: State, old: Seen | None) -> Outcome:
+        pending = Pending(
+            str(self._desired.manifest.ref), self._desired.spec, self._desired.generation, utc_now()
+        )
+        save_state(self._paths.state, replace(state, pending=pending))
+        record(self._paths.journal, "activating", release=pending.release, spec=pending.spec)
+        try:
+            if old:
+                self._docker.rename(self._name, self._aside)
+            self._create()
+            if old:
+                log(f"stopping {old.release}")
+                self._docker.stop(self._aside, STOP_TIMEOUT_SECONDS)
+            report = self._start_and_gate()
+        except EdgeError as error:
+            report = GateReport(self._target, failure=(error.reason, error.remedy))
+        if report.ok:
+            self._commit(state, report)
+            return Outcome(report, changed=True)
+        tail = log_tail(self._docker, self._name)
+        log(f"{report.failure and report.failure[0]}: bringing back what was there before")
+        serving = self._bring_back(state, old)
+        raise self._failed(report, serving, changed=bool(old and old.running and serving is None), tail=tail)
+
+    def _bring_back(self, state: State, old: Seen | None) -> str | None:
+        """Return the release that serves again, None if none does."""
+        if self._seen(self._aside):
+            if self._seen(self._name):
+                self._docker.remove(self._name)
+            self._docker.rename(self._aside, self._name)
+        elif old is None and self._seen(self._name):
+            self._docker.remove(self._name)
+        serving = None
+        if old and state.active:
+            self._docker.start(self._name)
+            back = run_gate(
+                self._docker,
+                target_of(self._config, state.active),
+                self._target.settings.start_timeout_seconds,
+            )
+            serving = state.active.release if back.ok else None
+        save_state(self._paths.state, replace(state, pending=None))
+        self._prune(state)
+        return serving
+
+    def _create(self) -> None:
+        self._docker.create_container(self._name, self._desired.body(self._models, self._cache))
+
+    def _start_and_gate(self) -> GateReport:
+        self._docker.start(self._name)
+        log(f"waiting for {self._desired.settings.servable}")
+        return run_gate(self._docker, self._target, self._desired.settings.start_timeout_seconds)
+
+    def _commit(self, state: State, report: GateReport) -> None:
+        active = state.active
+        same = active is not None and active.spec == self._desired.spec
+        deployment = Deployment(
+            release=str(self._desired.manifest.ref),
+            servable=self._desired.settings.servable,
+            settings=self._desired.settings.document(),
+            spec=self._desired.spec,
+            generation=self._desired.generation,
+            since=active.since if same and active else utc_now(),
+            summary=self._desired.summary,
+            devices=report.devices,
+            container_started=report.container_started,
+        )
+        state = State(active=deployment, previous=state.previous if same else active)
+        save_state(self._paths.state, state)
+        if self._seen(self._aside):
+            self._docker.remove(self._aside)
+        self._prune(state)
+        record(
+            self._paths.journal,
+            "repaired" if same else "activated",
+            release=deployment.release,
+            spec=deployment.spec,
+            first_token_seconds=report.first_token_seconds,
+            total_seconds=report.total_seconds,
+        )
+
+    def _failed(
+        self, report: GateReport, serving: str | None, changed: bool, tail: list[str] | None = None
+    ) -> ActivationError:
+        reason, remedy = report.failure or ("", "")
+        record(
+            self._paths.journal,
+            "failed",
+            release=self._desired.summary["release"],
+            reason=reason,
+            serving=serving,
+        )
+        lines = log_tail(self._docker, self._name) if tail is None else tail
+        document = {"changed": changed, "serving": serving, "gate": report.document, "log_tail": lines}
+        return ActivationError(reason, remedy, document)
+
+    def _prune(self, state: State) -> None:
+        prune_generations(self._paths, {kept.generation for kept in (state.active, state.previous) if kept})
+
+    def _seen(self, name: str) -> Seen | None:
+        return seen(self._docker.container(name), name)

@@ -1,0 +1,60 @@
+"""Build ``ovms-node``: one file, the same bytes for the same sources.
+
+Usage: python tools/build_node_tool.py OUTPUT
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+_SOURCE = Path(__file__).resolve().parent.parent / "src"
+_PATTERNS = (
+    "ovms_edge/__init__.py",
+    "ovms_edge/errors.py",
+    "ovms_edge/manifest.py",
+    "ovms_edge/ovms/*.py",
+    "ovms_edge/node/*.py",
+)
+_MAIN = "import sys\n\nfrom ovms_edge.node.cli import main\n\nsys.exit(main())\n"
+_SHEBANG = b"#!/usr/bin/env python3\n"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+_MODE = 0o100644 << 16
+
+
+def archive(source: Path) -> bytes:
+    """Return the zipapp made of the modules below ``source``."""
+    members = {path.relative_to(source).as_posix(): path for name in _PATTERNS for path in source.glob(name)}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bundle:
+        for name, data in [
+            ("__main__.py", _MAIN.encode()),
+            *((n, members[n].read_bytes()) for n in sorted(members)),
+        ]:
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system = 3
+            entry.external_attr = _MODE
+            # stored: deflated bytes depend on the zlib of whoever builds
+            entry.compress_type = zipfile.ZIP_STORED
+            bundle.writestr(entry, data)
+    return _SHEBANG + buffer.getvalue()
+
+
+def main() -> int:
+    """Write the archive, executable, in one step."""
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    output = Path(sys.argv[1])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    new = output.with_name(f".{output.name}.new")
+    new.write_bytes(archive(_SOURCE))
+    new.chmod(0o755)
+    new.rename(output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
