@@ -24,16 +24,16 @@ class ActionModule(NodeToolAction):
         return {"changed": False, "ansible_facts": {"ovms_node": document}}
 
     def _facts(self, args: dict[str, Any]) -> dict[str, Any]:
-        try:
-            document = self.call_tool("facts")
-        except ToolMissingError:
-            document = {}
-        if document.get("schema") == SCHEMA:
-            return document
         options = []
         for name in ("sysfs_root", "state_dir"):
             if args[name]:
                 options += [f"--{name.replace('_', '-')}", args[name]]
+        try:
+            document = self.call_tool("facts", *options)
+        except ToolMissingError:
+            document = {}
+        if document.get("schema") == SCHEMA:
+            return document
         try:
             return self.call_temporary_tool("facts", *options)
         except ToolMissingError:

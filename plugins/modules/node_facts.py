@@ -15,10 +15,10 @@ description:
   - Become root, or what only root may see is missing.
 options:
   sysfs_root:
-    description: Where a host with no settings of its own yet has sysfs. C(/sys) if not given.
+    description: Where sysfs is. What the host's settings say, or C(/sys), if not given.
     type: str
   state_dir:
-    description: Where such a host will keep its state. C(/var/lib/ovms-edge) if not given.
+    description: Where state is kept. What the host's settings say, or C(/var/lib/ovms-edge), if not given.
     type: str
 attributes:
   action:

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.ovms.edge.plugins.plugin_utils import _host_files_program as program
+
+
+def content(path: Path, text: str, mode: str = "0644", **more: Any) -> dict[str, Any]:
+    return {"path": str(path), "mode": mode, "content": text, **more}
+
+
+def merge(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    return {"path": str(path), "mode": "0600", "merge": wanted}
+
+
+def changed(entries: list[dict[str, Any]], check: bool = False) -> list[str]:
+    answer = program.apply(entries, check)
+    assert answer["ok"], answer
+    return [change["what"] for change in answer["changes"]]
+
+
+def mode_of(path: Path) -> str:
+    return f"{path.stat().st_mode & 0o7777:04o}"
+
+
+def test_a_file_is_made_with_its_mode_and_the_directories_above_it(tmp_path: Path) -> None:
+    path = tmp_path / "a/b/file"
+    assert changed([content(path, "x", "0600")]) == ["created"]
+    assert path.read_text() == "x"
+    assert mode_of(path) == "0600"
+
+
+def test_a_second_time_nothing_changes(tmp_path: Path) -> None:
+    entries = [content(tmp_path / "f", "x"), merge(tmp_path / "j", {"a": {"b": 1}})]
+    entries.append({"path": str(tmp_path / "d"), "mode": "0750", "directory": True})
+    assert changed(entries) == ["created"] * 3
+    assert changed(entries) == []
+
+
+def test_a_check_says_the_same_and_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "new/file"
+    assert changed([content(path, "x")], check=True) == ["created"]
+    assert not path.parent.exists()
+
+
+def test_only_a_wrong_mode_is_mended_without_rewriting(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("x")
+    path.chmod(0o666)
+    inode = path.stat().st_ino
+    assert changed([content(path, "x")]) == ["mode"]
+    assert (mode_of(path), path.stat().st_ino) == ("0644", inode)
+
+
+def test_merging_keeps_what_else_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text('{"live-restore": true, "log-opts": {"labels": "a", "max-size": "1m"}}')
+    assert changed([merge(path, {"log-opts": {"max-size": "10m"}})]) == ["content"]
+    assert json.loads(path.read_text()) == {
+        "live-restore": True,
+        "log-opts": {"labels": "a", "max-size": "10m"},
+    }
+
+
+def test_merging_leaves_a_file_that_already_says_so_byte_by_byte(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"b":1,\t"a": 2}')
+    path.chmod(0o600)
+    assert changed([merge(path, {"a": 2})]) == []
+    assert path.read_text() == '{"b":1,\t"a": 2}'
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "log-driver: x"])
+def test_a_file_that_is_no_json_object_is_refused_and_kept(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text(text)
+    answer = program.apply([merge(path, {"a": 1})], check=False)
+    assert not answer["ok"]
+    assert str(path) in answer["msg"]
+    assert "mend it" in answer["msg"]
+    assert path.read_text() == text
+
+
+def test_an_empty_json_file_counts_as_an_empty_object(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text("\n")
+    assert changed([merge(path, {"a": 1})]) == ["content"]
+
+
+def test_a_source_is_asked_for_only_when_the_hosts_copy_differs(tmp_path: Path) -> None:
+    path, data = tmp_path / "tool", b"\x00zip"
+    digest = {"path": str(path), "mode": "0755", "sha256": hashlib.sha256(data).hexdigest()}
+    (change,) = program.apply([digest], check=False)["changes"]
+    assert change["wants_data"] is True
+    assert not path.exists()
+    changed([{"path": str(path), "mode": "0755", "data": base64.b64encode(data).decode()}])
+    assert (path.read_bytes(), mode_of(path)) == (data, "0755")
+    assert changed([digest]) == []
+
+
+def test_a_secret_is_in_no_diff(tmp_path: Path) -> None:
+    answer = program.apply([content(tmp_path / "f", "hunter2", secret=True)], check=True)
+    assert "hunter2" not in json.dumps(answer)
+
+
+def test_a_failing_write_keeps_the_old_file_and_leaves_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def no_space(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    answer = program.apply([content(path, "new")], check=False)
+    assert not answer["ok"]
+    assert "No space left on device" in answer["msg"]
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
