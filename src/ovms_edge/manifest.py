@@ -125,10 +125,13 @@ class Manifest:
 
 def _check_files(files: tuple[ReleaseFile, ...]) -> None:
     seen: set[str] = set()
-    for file in files:
+    for file in sorted(files, key=lambda file: file.path):  # parents before children
         path = PurePosixPath(file.path)
-        if path.is_absolute() or ".." in path.parts or str(path) != file.path or file.path in seen:
+        plain = path.parts and str(path) == file.path and file.path.isprintable() and "\\" not in file.path
+        if path.is_absolute() or ".." in path.parts or not plain or file.path in seen:
             raise ValueError(f"file path {file.path!r} is not relative, plain and unique")
+        if seen.intersection(str(parent) for parent in path.parents):
+            raise ValueError(f"file path {file.path!r} lies below another file")
         if file.path in (MANIFEST_FILE, SIGNATURE_FILE):
             raise ValueError(f"file path {file.path!r} is reserved")
         if not isinstance(file.size, int) or file.size < 0 or not _SHA256.fullmatch(file.sha256):

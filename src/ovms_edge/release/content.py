@@ -74,6 +74,10 @@ def _collect(model: Path, directory: Path, included: list[str], excluded: dict[s
         reason = exclusion(path, is_directory)
         if reason:
             excluded[path.as_posix()] = reason
+        elif not entry.name.isprintable() or "\\" in entry.name:
+            raise EdgeError(
+                f"{str(entry)!r} has a name that a manifest cannot hold", "rename or remove the file"
+            )
         elif is_directory:
             _collect(model, path, included, excluded)
         elif _is_file(entry):

@@ -49,6 +49,11 @@ def refusal(response: requests.Response, host: str, credentials: Credentials | N
             f"depot {answerer} refuses user {credentials.user!r}: {status}{detail}",
             f"check user and password of {host} in the credentials file, and what the user may do",
         )
+    if "DIGEST_INVALID" in detail:
+        return EdgeError(
+            f"depot {answerer} got other bytes than the manifest's{detail}",
+            "publish again; if it persists, a proxy changes what it passes on, or this host's memory is bad",
+        )
     reason = f"depot {answerer} answered {status} to {response.request.method}{detail}"
     if status == TOO_MANY_REQUESTS or status >= SERVER_ERROR:
         wait = response.headers.get("Retry-After", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,6 @@ from ovms_edge.release.refusals import TransientError, connection_error, host_of
 
 CONNECT_SECONDS = 30
 ANSWER_SECONDS = 300  # a registry hashes and moves gigabytes before it answers an upload
-PAUSES_SECONDS = (1.0, 2.0, 4.0)
 MAX_PAUSE_SECONDS = 30.0
 LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 
@@ -47,27 +47,22 @@ class Body(Protocol):
 class Transport:
     """One registry. ``url`` is https, or http on this machine only, as Docker has it."""
 
-    def __init__(
-        self,
-        url: str,
-        ca_file: Path | None,
-        credentials: Credentials | None,
-        pauses: tuple[float, ...] = PAUSES_SECONDS,
-    ) -> None:
+    pauses_seconds = (1.0, 2.0, 4.0)
+
+    def __init__(self, url: str, ca_file: Path | None, credentials: Credentials | None) -> None:
+        """``ca_file`` None: the system's CAs; raises UsageError for a URL that is none of a depot."""
         self.url = _checked(url)
         self.host = urlsplit(self.url).netloc
-        if ca_file is not None and not ca_file.is_file():
-            raise EdgeError(f"no CA file {ca_file}", "name a PEM file with --ca")
+        _check_ca(ca_file)
         self._ca_file = ca_file
         self._credentials = credentials
-        self._pauses = pauses
         self._authorization: str | None = None
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "ovms-edge"
 
     def retry(self, operation: Callable[[], T]) -> T:
         """Run ``operation``, again after a pause if it fails in a way that may pass."""
-        for pause in self._pauses:
+        for pause in self.pauses_seconds:
             try:
                 return operation()
             except TransientError as error:
@@ -140,10 +135,6 @@ class Transport:
             raise tls_error(host_of(url), str(error)) from error
         except requests.exceptions.RequestException as error:
             raise connection_error(host_of(url), error) from error
-        except OSError as error:  # requests found the CA file unreadable
-            raise EdgeError(
-                f"CA file {self._ca_file} is not usable: {error}", "name a PEM file with --ca"
-            ) from error
         finally:
             if data is not None and not isinstance(data, bytes):
                 data.close()
@@ -192,6 +183,15 @@ class _Authorization(AuthBase):
         if self._value is not None:
             request.headers["Authorization"] = self._value
         return request
+
+
+def _check_ca(path: Path | None) -> None:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        raise EdgeError(
+            f"CA file {path} is not usable: {error.strerror or error}", "name a PEM file with --ca"
+        ) from error
 
 
 def _checked(url: str) -> str:
