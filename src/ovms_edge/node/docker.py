@@ -112,14 +112,14 @@ class Docker:
             }
             headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(document).encode()).decode()
         path = self._path("/images/create", fromImage=repository, tag=tag)
-        with self._request("POST", path, headers=headers, timeout=_PULL_TIMEOUT_SECONDS) as response:
-            for line in response:
-                error = json.loads(line).get("error") if line.strip() else None
-                if error:
-                    raise EdgeError(
-                        f"image {reference} cannot be pulled: {error}",
-                        "check its name, and registry, CA and password in docker_engine_registries",
-                    )
+        try:
+            with self._request("POST", path, headers=headers, timeout=_PULL_TIMEOUT_SECONDS) as response:
+                for line in response:
+                    error = json.loads(line).get("error") if line.strip() else None
+                    if error:
+                        raise _not_pulled(reference, error)
+        except DockerError as error:
+            raise _not_pulled(reference, error.reason.partition(": ")[2]) from error
 
     def _get_or_none(self, path: str) -> dict[str, Any] | None:
         try:
@@ -207,6 +207,13 @@ def registry_of(reference: str) -> str:
     first, slash, _ = reference.partition("/")
     named = slash and ("." in first or ":" in first or first == "localhost")
     return first if named else "docker.io"
+
+
+def _not_pulled(reference: str, cause: str) -> EdgeError:
+    return EdgeError(
+        f"image {reference} cannot be pulled: {cause}",
+        "check its name, and registry, CA and password in docker_engine_registries",
+    )
 
 
 def _refused(response: HTTPResponse, method: str, path: str) -> DockerError:
