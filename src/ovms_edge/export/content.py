@@ -59,7 +59,7 @@ def check_converted(directory: Path) -> None:
     if not in_tokenizer and not any((directory / name).is_file() for name in CHAT_TEMPLATES):
         raise EdgeError(
             f"{directory} holds no chat template: chat completions could not build a prompt",
-            "export from a source with chat_template.jinja, chat_template.json or one in tokenizer_config.json",
+            f"export from a source with {' or '.join(CHAT_TEMPLATES)}",
         )
 
 
