@@ -227,6 +227,12 @@ def test_output_inside_the_model_is_refused(model: Path) -> None:
         build(model, model / "releases")
 
 
+def test_output_that_cannot_be_written_is_named(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(EdgeError, match=r"release not built in .*out"):
+        build(model, tmp_path / "out")
+
+
 def test_model_without_export_record_has_no_source(model: Path, tmp_path: Path) -> None:
     (model / "export.json").unlink()
     assert build(model, tmp_path / "out").manifest.source == {}

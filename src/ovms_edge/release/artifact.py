@@ -59,6 +59,16 @@ class Artifact:
         """The artifact's own, as ``sha256:HEX``: what a pull by digest asks for."""
         return sha256_digest(self.data)
 
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """All that the OCI manifest refers to."""
+        return (*self.layers, self.config)
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of all blobs together."""
+        return sum(blob.size for blob in self.blobs)
+
 
 def sha256_digest(data: bytes) -> str:
     """Return ``sha256:HEX`` of ``data``."""

@@ -19,7 +19,10 @@ BLOCK_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Published:
-    """``uploaded_bytes`` went over the wire; ``new`` is False if the release was there already."""
+    """What a publish did.
+
+    ``uploaded_bytes`` of ``total_bytes`` went over the wire; ``new`` is False if it was there already.
+    """
 
     ref: ReleaseRef
     digest: str
@@ -46,14 +49,13 @@ def publish_release(directory: Path, depot: Depot, verbose: bool = False) -> Pub
     uploaded = _push_blobs(directory, manifest, artifact, depot, verbose)
     if present is None:
         depot.put_manifest(manifest.ref, artifact.data)
-    return Published(manifest.ref, artifact.digest, manifest.total_bytes, uploaded, present is None)
+    return Published(manifest.ref, artifact.digest, artifact.total_bytes, uploaded, present is None)
 
 
 def _push_blobs(directory: Path, manifest: Manifest, artifact: Artifact, depot: Depot, verbose: bool) -> int:
     uploaded = 0
-    blobs = (*artifact.layers, artifact.config)
-    progress = Progress("publish", sum(blob.size for blob in blobs), verbose)
-    for blob in blobs:
+    progress = Progress("publish", artifact.total_bytes, verbose)
+    for blob in artifact.blobs:
         progress.start(blob.path or "model config")
         small = artifact.small.get(blob.digest)
         body = small if small is not None else FileBody(directory / str(blob.path), blob, progress.advance)
