@@ -30,10 +30,10 @@ class ActionModule(ActionBase):
         known = task_vars or {}
         stores, hostvars = sorted(known["ansible_play_hosts_all"]), known["hostvars"]
         rows = [row_of(store, hostvars[store].get(args["results"])) for store in stores]
-        Display().display("\n" + "\n".join(fleet_table(rows)) + "\n")
         failing = [row["store"] for row in rows if not row["ok"]]
-        where = self._write(Path(args["path"]), rows)
+        where = self._write(Path(args["path"]).resolve(), rows)
         said = f"{len(rows) - len(failing)} of {len(rows)} stores serve{where}"
+        Display().display("\n" + "\n".join([*fleet_table(rows), "", said]) + "\n")
         result.update(rows=rows, changed=False, msg=said)
         if failing and not self._task.check_mode:
             result.update(failed=True, msg=f"{said}; not serving: {', '.join(failing)}")
@@ -48,4 +48,5 @@ class ActionModule(ActionBase):
         finished = path.with_name(f".{path.name}.new")
         finished.write_text(json.dumps(report, indent=2) + "\n")
         finished.replace(path)
-        return f"; report in {path}"
+        here = Path.cwd()
+        return f"; report in {path.relative_to(here) if path.is_relative_to(here) else path}"

@@ -81,6 +81,21 @@ def test_other_variables_are_private(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_the_check_of_names_knows_the_specs_names(role: str) -> None:
+    constants = load(ROOT / f"roles/{role}/vars/main.yml")
+    assert constants[f"__{role}_inputs"] == list(spec(role))
+    required = [key for key, option in spec(role).items() if option.get("required")]
+    assert constants[f"__{role}_required"] == required
+
+
+def test_the_check_of_graph_options_knows_the_specs_options() -> None:
+    constants = load(ROOT / "roles/ovms_server/vars/main.yml")
+    assert constants["__ovms_server_graph_options"] == list(
+        spec("ovms_server")["ovms_server_graph"]["options"]
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_the_first_task_checks_the_inputs(role: str) -> None:
     first = load(ROOT / f"roles/{role}/tasks/main.yml")[0]
     assert first["ansible.builtin.import_tasks"] == "assert.yml"
