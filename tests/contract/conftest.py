@@ -1,0 +1,107 @@
+"""Servers shared by the whole suite: it takes one start each.
+
+``OVMS_URL`` (with ``OVMS_MODEL`` if it serves several): rows that only read and chat run against that server, all
+others are skipped. Else everything runs on ``OVMS_IMAGE`` with the model in ``OVMS_MODEL_DIR``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.support import (
+    IMAGE,
+    MODEL_DIR,
+    NAME,
+    Container,
+    Ovms,
+    config_of,
+    copy_model,
+    graph,
+    start,
+    write_models,
+)
+
+API_KEY = "contract-key"
+FILES_READABLE = 0o444
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image by name; skips where it cannot be run."""
+    if os.environ.get("OVMS_URL"):
+        pytest.skip("needs start-up: OVMS_URL names a server that runs already")
+    try:
+        found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("needs Docker: no docker command here")
+    if found.returncode:
+        reason = found.stderr.decode(errors="replace").strip()
+        pytest.skip(f"needs the image {IMAGE} (lab/lab prepare builds it): {reason}")
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def model(image: str) -> Path:
+    if not (MODEL_DIR / "openvino_language_model.xml").exists():
+        pytest.skip(f"needs an exported model in {MODEL_DIR} (make demo makes one)")
+    return MODEL_DIR
+
+
+@pytest.fixture(scope="session")
+def main(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """One good graph (relative models_path, in the model's own directory), one bad, one directory with none."""
+    models = tmp_path_factory.mktemp("main")
+    copy_model(models / NAME)
+    metrics = {"monitoring": {"metrics": {"enable": True}}}
+    write_models(
+        models,
+        config_of(NAME, "bad", "without-graph", **metrics),
+        {NAME: graph("cache_size: 1", models_path="./"), "bad": graph("block_size: 32")},
+    )
+    (models / "without-graph").mkdir()
+    yield from _running(start(models, "--config_path", "/models/config.json"))
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Ovms:
+    """The server to read from and chat with."""
+    url = os.environ.get("OVMS_URL", "").rstrip("/")
+    if not url:
+        container: Container = request.getfixturevalue("main")
+        return container.server
+    listed = [entry["id"] for entry in Ovms(url).get("/v3/models").json()["data"]]
+    return Ovms(url, os.environ.get("OVMS_MODEL", listed[0]), os.environ.get("OVMS_API_KEY", ""))
+
+
+@pytest.fixture(scope="session")
+def single(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """Started without config.json: API key, limits, local media, metrics, a versioned graph, all by flags."""
+    models = tmp_path_factory.mktemp("single")
+    limits = "max_tokens_limit: 8 best_of_limit: 3"
+    write_models(models, {}, {"graphs/1": graph(limits)})
+    (models / "key").write_text(f"{API_KEY}  \r\nsecond line\n", encoding="utf-8")
+    (models / "media").mkdir()
+    yield from _running(
+        start(
+            models,
+            *("--model_path", "/models/graphs", "--model_name", "single"),
+            *("--api_key_file", "/models/key"),
+            *("--allowed_local_media_path", "/models/media"),
+            *("--metrics_enable", "--metrics_list", "ovms_requests_accepted,ovms_streams"),
+            api_key=API_KEY,
+            model="single",
+        )
+    )
+
+
+def _running(container: Container) -> Iterator[Container]:
+    try:
+        container.wait_until_loaded()
+        yield container
+    finally:
+        container.remove()
