@@ -34,10 +34,7 @@ class ActionModule(ActionBase):
         where = self._write(Path(args["path"]).resolve(), rows)
         said = f"{len(rows) - len(failing)} of {len(rows)} stores serve{where}"
         Display().display("\n" + "\n".join([*fleet_table(rows), "", said]) + "\n")
-        result.update(rows=rows, changed=False, msg=said)
-        if failing and not self._task.check_mode:
-            result.update(failed=True, msg=f"{said}; not serving: {', '.join(failing)}")
-        return result
+        return {**result, "changed": False, "msg": said, "failing": failing}
 
     def _write(self, path: Path, rows: list[dict[str, Any]]) -> str:
         if self._task.check_mode:

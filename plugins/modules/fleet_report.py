@@ -11,7 +11,7 @@ author:
   - ovms-edge authors (@ovms-edge)
 description:
   - Shows one line for each host of the play, as M(ovms.edge.node_verify) found it, and writes a report.
-  - Runs once for all hosts, and fails if one of them does not serve or could not be reached.
+  - Runs once for all hosts. Hosts that do not serve are part of the report, and no failure of this task.
 options:
   results:
     description: Name of the variable in which each host registered the result of M(ovms.edge.node_verify).
@@ -29,7 +29,7 @@ attributes:
     description: Can run in check_mode and say what would change without changing it.
     support: partial
     details:
-      - The table is shown; no report is written, and a store that does not pass is no failure.
+      - The table is shown, and no report is written.
   diff_mode:
     description: Says what changed, or would change, when in diff mode.
     support: none
@@ -48,10 +48,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-rows:
-  description: One for each host, sorted by name; the report holds the same.
+failing:
+  description: The hosts that do not serve, sorted.
   returned: always
   type: list
-  elements: dict
-  sample: [{store: store-001, ok: true, state: AVAILABLE, restarts: 0}]
+  elements: str
+  sample: [store-007]
 """

@@ -15,9 +15,11 @@ _NUMBERS_FROM = _HEADINGS.index("cache_size")
 
 def row_of(store: str, answer: dict[str, Any] | None) -> dict[str, Any]:
     """Return a store's line of the report from its ``node_verify`` result (None: it gave none)."""
-    if answer is None or answer.get("unreachable"):
-        reason = (answer or {}).get("msg") or "no answer from the host"
-        row = {"state": "UNREACHABLE", "reason": str(reason), "remedy": "check its link"}
+    if answer is None:
+        row = {"reason": "not asked: it failed or was lost earlier in this run", "remedy": "see above"}
+    elif answer.get("unreachable"):
+        reason = str(answer.get("msg", "no answer from the host")).removeprefix("Task failed: ")
+        row = {"state": "UNREACHABLE", "reason": reason, "remedy": "check its link"}
     elif "ok" in answer:
         row = {key: answer[key] for key in _REPORTED if key in answer}
     else:
@@ -31,10 +33,8 @@ def fleet_table(rows: list[dict[str, Any]]) -> list[str]:
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADINGS))]
     lines = [_line(line, widths) for line in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    for row in rows:
-        if not row["ok"]:
-            lines.append(f"{row['store']}: {row.get('reason', 'not ok')}; {row.get('remedy', '')}")
-    return lines
+    wrong = [f"{row['store']}: {row['reason']}; {row['remedy']}" for row in rows if not row["ok"]]
+    return [*lines, *([""] if wrong else []), *wrong]
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

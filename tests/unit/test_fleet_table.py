@@ -45,8 +45,10 @@ def test_an_unreachable_store_is_named() -> None:
     assert "c: timed out; check its link" in fleet_table([row])
 
 
-def test_a_store_that_gave_no_result_is_unreachable_too() -> None:
-    assert row_of("d", None)["state"] == "UNREACHABLE"
+def test_a_store_that_was_not_asked_is_named_with_why() -> None:
+    row = row_of("d", None)
+    assert row["ok"] is False
+    assert "earlier in this run" in row["reason"]
 
 
 def test_a_task_that_failed_without_a_document_is_a_failure() -> None:
