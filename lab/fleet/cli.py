@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ovms_edge.errors import EdgeError, UsageError
 
-from . import containers, depot, files, lab, status, store, teardown
+from . import containers, depot, files, lab, standin, status, store, teardown
 from .console import Console
 from .settings import Settings
 
@@ -19,8 +19,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="lab/lab",
         description="A fleet of store hosts, a depot and an OVMS stand-in on this machine.",
-        epilog="Environment: OVMS_LAB_BASE=mmdebstrap|pull (where Debian comes from), OVMS_LAB_SUBNET=10.213.77.0/24,"
-        " OVMS_LAB_NAME=ovms-lab.",
+        epilog="Environment: OVMS_LAB_BASE=mmdebstrap|pull (where Debian comes from),"
+        " OVMS_LAB_SUBNET=10.213.77.0/24, OVMS_LAB_NAME=ovms-lab.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -29,13 +29,17 @@ def parser() -> argparse.ArgumentParser:
 
     command("prepare", "install what is missing, build the images, start the depot with the OVMS stand-in")
     up = command("up", "prepare, then stores, then inventory/lab")
-    up.add_argument("--stores", type=positive, metavar="N", help="store-001 to N (default: those there are, or 3)")
+    up.add_argument(
+        "--stores", type=positive, default=3, metavar="N", help="store-001 to N (default 3); others stay"
+    )
     add = command("add", "one store more")
     add.add_argument("name", metavar="NAME")
     add.add_argument("--debian", choices=("12", "13"))
     add.add_argument("--memory-gib", type=positive, metavar="N")
     add.add_argument("--render-gid", type=positive, metavar="N")
-    add.add_argument("--inventory", type=Path, metavar="DIR", help="an inventory of its own (default inventory/lab)")
+    add.add_argument(
+        "--inventory", type=Path, metavar="DIR", help="an inventory of its own (default inventory/lab)"
+    )
     remove = command("remove", "remove one store")
     remove.add_argument("name", metavar="NAME")
     command("status", "depot and stores as a table")
@@ -52,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
     fault.add_argument("kind", choices=("memory",))
     fault.add_argument("value", type=positive, metavar="GIB")
     down = command("down", "remove stores and depot")
-    down.add_argument("--all", action="store_true", help="also images, keys, model, engine, packages: all there is")
+    down.add_argument(
+        "--all", action="store_true", help="also images, keys, model, engine, packages: all there is"
+    )
     return top
 
 
@@ -107,7 +113,14 @@ def execute(settings: Settings, arguments: argparse.Namespace) -> int:
         raise UsageError("no command given", f"write lab/lab exec {arguments.name} COMMAND")
     one = store.get(settings, arguments.name)
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
-    words = ["docker", "exec", "--interactive", *terminal, store.container(settings, one.name), *arguments.words]
+    words = [
+        "docker",
+        "exec",
+        "--interactive",
+        *terminal,
+        store.container(settings, one.name),
+        *arguments.words,
+    ]
     return subprocess.run(words, check=False).returncode
 
 
@@ -122,11 +135,16 @@ def change(settings: Settings, arguments: argparse.Namespace, console: Console) 
         case "add":
             directory = (arguments.inventory or settings.inventory).absolute()
             one = store.define(
-                settings, arguments.name, directory, arguments.debian, arguments.render_gid, arguments.memory_gib
+                settings,
+                arguments.name,
+                directory,
+                arguments.debian,
+                arguments.render_gid,
+                arguments.memory_gib,
             )
             lab.prepare_stage(settings, console)
             lab.start_stores(settings, [one], console)
-            depot.ensure_standin(settings, console)
+            standin.ensure(settings, console)
         case "remove":
             lab.remove(settings, arguments.name)
             console.say(f"{arguments.name} removed")

@@ -64,7 +64,8 @@ def ensure_network(settings: Settings) -> None:
     if succeeds(["docker", "network", "inspect", settings.name]):
         return
     docker(
-        "network", "create", "--subnet", str(settings.subnet), "--label", f"ovms-lab={settings.name}", settings.name,
+        "network", "create", "--subnet", str(settings.subnet),
+        "--label", f"ovms-lab={settings.name}", settings.name,
         remedy="if the subnet is in use, set OVMS_LAB_SUBNET to a free one",
     )  # fmt: skip
 

@@ -1,13 +1,10 @@
-"""The depot: a CNCF registry over TLS with a password, and the OVMS stand-in in it."""
+"""The depot: a CNCF registry over TLS with a password."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import ssl
-import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,14 +12,15 @@ from pathlib import Path
 from ovms_edge.errors import EdgeError
 
 from . import containers, files, images, keys
-from .console import Console, duration
+from .console import Console
 from .containers import docker
-from .settings import OVMS_VERSION, Settings
-from .shell import run, tail, wait_until
+from .settings import Settings
+from .shell import run, wait_until
 
-STANDIN = f"ovms-lab/model_server:{OVMS_VERSION}-gpu"
 _READY_SECONDS = 30.0
-_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+)
 
 
 def container(settings: Settings) -> str:
@@ -71,7 +69,10 @@ def _run(settings: Settings, digest: str) -> None:
 
 def _inputs(settings: Settings) -> str:
     return docker(
-        "inspect", "--format", f'{{{{index .Config.Labels "{containers.INPUTS_LABEL}"}}}}', container(settings)
+        "inspect",
+        "--format",
+        f'{{{{index .Config.Labels "{containers.INPUTS_LABEL}"}}}}',
+        container(settings),
     ).strip()
 
 
@@ -85,7 +86,16 @@ def _write_credentials(settings: Settings) -> None:
     htpasswd = settings.home / "depot" / "htpasswd"
     if not htpasswd.exists():
         hashed = docker(
-            "run", "--rm", "--interactive", "--network", "none", images.DEPOT, "htpasswd", "-inB", user, stdin=password
+            "run",
+            "--rm",
+            "--interactive",
+            "--network",
+            "none",
+            images.DEPOT,
+            "htpasswd",
+            "-inB",
+            user,
+            stdin=password,
         )
         files.write(htpasswd, hashed.strip() + "\n", 0o600)
 
@@ -94,14 +104,16 @@ def _request(settings: Settings, path: str, method: str = "GET") -> urllib.reque
     user, password = keys.login(settings)
     request = urllib.request.Request(f"{settings.depot_url}{path}", method=method)  # noqa: S310 - our own https URL
     request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
-    request.add_header("Accept", _MANIFEST)
+    request.add_header("Accept", _MANIFESTS)
     return request
 
 
 def _open(settings: Settings, request: urllib.request.Request) -> str | None:
     """The response's content digest ('' if it has none), or None for 404."""
     context = ssl.create_default_context(cafile=str(keys.depot_ca(settings)))
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
     try:
         with opener.open(request, timeout=5) as response:
             return response.headers.get("Docker-Content-Digest") or ""
@@ -109,7 +121,8 @@ def _open(settings: Settings, request: urllib.request.Request) -> str | None:
         if error.code == 404:
             return None
         raise EdgeError(
-            f"the depot answers {error.code} to {request.selector}", "run lab/lab down --all and set it up again"
+            f"the depot answers {error.code} to {request.selector}",
+            "run lab/lab down --all and set it up again",
         ) from error
 
 
@@ -122,44 +135,14 @@ def _answers(settings: Settings) -> bool:
 
 def _dead(settings: Settings) -> EdgeError:
     said = run(["docker", "logs", "--tail", "5", container(settings)])
-    return EdgeError(f"the depot does not answer at {settings.depot_url}: {said.strip()}", "run lab/lab restart depot")
+    return EdgeError(
+        f"the depot does not answer at {settings.depot_url}: {said.strip()}", "run lab/lab restart depot"
+    )
 
 
 def has(settings: Settings, repository: str, tag: str) -> str | None:
     """The digest of ``repository:tag`` in the depot, or None."""
     return _open(settings, _request(settings, f"/v2/{repository}/manifests/{tag}", "HEAD"))
-
-
-def ensure_standin(settings: Settings, console: Console) -> None:
-    """Build the OVMS stand-in if its inputs changed, and push it if the depot has another one or none."""
-    _build_standin(settings, console)
-    target = settings.server_image
-    docker("tag", STANDIN, target)
-    there = has(settings, "openvino/model_server", f"{OVMS_VERSION}-gpu")
-    ours = json.loads(docker("image", "inspect", "--format", "{{json .RepoDigests}}", STANDIN))
-    if there and f"{target.rpartition(':')[0]}@{there}" in ours:
-        return
-    start = time.monotonic()
-    trust_on_host(settings)
-    docker("--config", settings.home / "docker", "push", "--quiet", target, log=settings.logs / "standin-push.log")
-    console.say(f"OVMS stand-in pushed to the depot in {duration(time.monotonic() - start)}")
-
-
-def _build_standin(settings: Settings, console: Console) -> None:
-    script = settings.project / "lab" / "standin" / "build"
-    record = settings.home / "host" / "standin.json"
-    inputs = images.tree_digest(script.parent) + images.inputs(settings)[images.OVMS_BASE]
-    built = {"inputs": hashlib.sha256(inputs.encode()).hexdigest(), "image": containers.image_id(STANDIN)}
-    if built["image"] and files.read_json(record) == built:
-        return
-    start = time.monotonic()
-    log = settings.logs / "standin-build.log"
-    run([script, "--base", images.OVMS_BASE, "--tag", STANDIN, "--python", sys.executable], log=log)
-    built["image"] = containers.image_id(STANDIN)
-    if built["image"] is None:
-        raise EdgeError(f"lab/standin/build made no image {STANDIN}: {tail(log, 3)}", f"see {log}")
-    files.write_json(record, built)
-    console.say(f"OVMS stand-in built in {duration(time.monotonic() - start)}")
 
 
 def host_trust(settings: Settings) -> Path:

@@ -25,7 +25,7 @@ def answers() -> bool:
 
 
 def remember_machine(settings: Settings) -> None:
-    """Note what was there before us, once, so that ``remove`` leaves that alone. Call before any package comes."""
+    """Note once what was there before us: ``remove_data`` leaves that alone. Call before packages come."""
     path = _record(settings)
     if not path.exists():
         files.write_json(path, {"made": [str(path) for path in _DATA if not path.exists()], "started": False})
@@ -37,7 +37,8 @@ def ensure(settings: Settings, console: Console) -> None:
         return
     if os.environ.get("DOCKER_HOST"):
         raise EdgeError(
-            f"no Docker engine answers at DOCKER_HOST {os.environ['DOCKER_HOST']}", "start it, or unset DOCKER_HOST"
+            f"no Docker engine answers at DOCKER_HOST {os.environ['DOCKER_HOST']}",
+            "start it, or unset DOCKER_HOST",
         )
     if Path("/run/systemd/system").is_dir():
         console.say("starting the Docker engine (systemctl start docker)")
@@ -81,7 +82,9 @@ def stop(settings: Settings) -> None:
     wait_until(
         lambda: _our_process(settings) is None,
         _STOP_SECONDS,
-        lambda: EdgeError(f"dockerd (process {pid}) does not end", f"see {settings.home / 'host' / 'dockerd.log'}"),
+        lambda: EdgeError(
+            f"dockerd (process {pid}) does not end", f"see {settings.home / 'host' / 'dockerd.log'}"
+        ),
     )
     firewall.restore(files.read_json(_record(settings)).get("firewall", {}))
 
@@ -96,7 +99,7 @@ def made_by_lab(settings: Settings) -> list[Path]:
 
 
 def remove_data(settings: Settings) -> None:
-    """Remove the engine's directories that came with the lab. Call when the engine is stopped and its package gone."""
+    """Remove the engine's directories that came with the lab. Call when the engine's package is gone."""
     for path in made_by_lab(settings):
         if path.exists():
             shutil.rmtree(path)

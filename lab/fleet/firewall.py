@@ -31,7 +31,7 @@ def without_docker(rules: str, policy: str) -> str:
 
     Call when no container runs: the rules of networks other than the default one are gone by then.
     """
-    lines = []
+    lines: list[str] = []
     for line in rules.splitlines():
         if line.startswith(":FORWARD ") and _in_filter(lines):
             lines.append(f":FORWARD {policy} [0:0]")

@@ -37,6 +37,7 @@ def needs(base: str, docker_packages: tuple[str, ...]) -> list[Need]:
         Need("iptables", ("iptables",)),
         Need("ssh", ("openssh-client",)),
         Need("openssl", ("openssl",)),
+        Need("make", ("make",)),
     ]
     return [*listed, Need("mmdebstrap", ("mmdebstrap",))] if base == "mmdebstrap" else listed
 
@@ -88,7 +89,7 @@ def installed_by_lab(settings: Settings) -> list[str]:
 
 
 def purge(settings: Settings) -> list[str]:
-    """Remove what the lab installed; dpkg refuses where something else came to depend on it. Returns what stayed."""
+    """Remove what the lab installed, but what something else came to depend on. Returns what stayed."""
     present = _present(installed_by_lab(settings))
     if present:
         # dpkg, not apt: it never takes more than it is told.
@@ -110,7 +111,7 @@ def _plan(packages: list[str]) -> list[str] | None:
 
 
 def parse_plan(output: str) -> list[str]:
-    """Packages that ``apt-get --simulate install`` would newly install (an upgrade names the old version in [])."""
+    """What ``apt-get --simulate install`` would newly install (an upgrade names the old version in [])."""
     return sorted(re.findall(r"^Inst (\S+) \(", output, flags=re.MULTILINE))
 
 

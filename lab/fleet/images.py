@@ -57,7 +57,7 @@ def catalogue() -> list[Image]:
     return [
         *(Image(_base_image(suite), suite) for suite in SUITES.values()),
         Image(DEPOT, _base_image("bookworm"), "depot"),
-        Image(OVMS_BASE, _base_image("bookworm"), "ovms-base"),
+        Image(OVMS_BASE, _base_image("trixie"), "ovms-base"),
         *(Image(store_image(debian), _base_image(suite), "store") for debian, suite in SUITES.items()),
     ]
 
@@ -101,17 +101,22 @@ def build(settings: Settings, console: Console) -> None:
     done: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(max_workers=len(todo)) as pool:
         for image in todo:
-            done[image.tag] = pool.submit(_build, image, wanted[image.tag], done.get(image.base), settings, console)
+            done[image.tag] = pool.submit(
+                _build, image, wanted[image.tag], done.get(image.base), settings, console
+            )
     for future in done.values():
         future.result()
 
 
-def _build(image: Image, digest: str, base: Future[None] | None, settings: Settings, console: Console) -> None:
+def _build(
+    image: Image, digest: str, base: Future[None] | None, settings: Settings, console: Console
+) -> None:
     if base is not None:
         base.result()
     start = time.monotonic()
     log = settings.logs / f"image-{image.tag.rpartition('/')[2].replace(':', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
     if image.context is not None:
         context = settings.project / "lab" / "images" / image.context
         _build_dockerfile(image, digest, context, log)
@@ -136,13 +141,25 @@ def _build_dockerfile(image: Image, digest: str, context: Path, log: Path) -> No
 
 def _bootstrap(image: Image, digest: str, log: Path) -> None:
     """A minimal Debian straight into the engine, from the mirror that this machine uses itself."""
-    with log.open("w") as output, subprocess.Popen(
-        ["mmdebstrap", *_BOOTSTRAP, image.base, "-", *apt_sources(image.base)],
-        stdout=subprocess.PIPE,
-        stderr=output,
-    ) as bootstrap:
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            ["mmdebstrap", *_BOOTSTRAP, image.base, "-", *apt_sources(image.base)],
+            stdout=subprocess.PIPE,
+            stderr=output,
+        ) as bootstrap,
+    ):
         imported = subprocess.run(
-            ["docker", "import", "-c", f"LABEL {INPUTS_LABEL}={digest}", "-c", 'CMD ["/bin/bash"]', "-", image.tag],
+            [
+                "docker",
+                "import",
+                "-c",
+                f"LABEL {INPUTS_LABEL}={digest}",
+                "-c",
+                'CMD ["/bin/bash"]',
+                "-",
+                image.tag,
+            ],
             stdin=bootstrap.stdout,
             capture_output=True,
             text=True,
@@ -152,12 +169,13 @@ def _bootstrap(image: Image, digest: str, log: Path) -> None:
             # A cut-off stream may import well.
             subprocess.run(["docker", "rmi", image.tag], capture_output=True, check=False)
             raise EdgeError(
-                f"mmdebstrap of Debian {image.base} failed: {imported.stderr.strip() or tail(log, 3)}", f"see {log}"
+                f"mmdebstrap of Debian {image.base} failed: {imported.stderr.strip() or tail(log, 3)}",
+                f"see {log}",
             )
 
 
 def apt_sources(suite: str) -> list[str]:
-    """Sources for ``suite`` on the host's own mirrors; none where the host is no Debian (mmdebstrap has a default)."""
+    """Sources for ``suite`` on the host's own mirrors; none if it is no Debian (mmdebstrap has a default)."""
     release = platform.freedesktop_os_release()
     if release.get("ID") != "debian":
         return []
@@ -168,7 +186,7 @@ def apt_sources(suite: str) -> list[str]:
 
 
 def translate_sources(listed: str, codename: str, suite: str) -> list[str]:
-    """One-line apt sources for ``suite`` from ``URI|RELEASE|COMPONENT`` lines of a host that runs ``codename``."""
+    """One-line apt sources for ``suite`` from ``URI|RELEASE|COMPONENT`` lines of a ``codename`` host."""
     sources = []
     for line in dict.fromkeys(listed.splitlines()):
         uri, release, component = line.split("|")

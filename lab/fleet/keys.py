@@ -63,10 +63,12 @@ def _ensure_certificate(settings: Settings) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as text:
         draft = Path(text)
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-days", _DAYS, "-subj", "/CN=ovms-lab CA", "-keyout", draft / "ca.key", "-out", draft / "ca.pem",
-             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"])  # fmt: skip
+             "-days", _DAYS, "-subj", "/CN=ovms-lab CA", "-keyout", draft / "ca.key",
+             "-out", draft / "ca.pem", "-addext", "basicConstraints=critical,CA:TRUE",
+             "-addext", "keyUsage=critical,keyCertSign"])  # fmt: skip
         run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-subj", "/CN=depot.lab", "-keyout", draft / "server.key", "-out", draft / "server.csr"])  # fmt: skip
+             "-subj", "/CN=depot.lab", "-keyout", draft / "server.key",
+             "-out", draft / "server.csr"])  # fmt: skip
         (draft / "extensions").write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
         run(["openssl", "x509", "-req", "-in", draft / "server.csr", "-CA", draft / "ca.pem", "-CAkey",
              draft / "ca.key", "-CAcreateserial", "-days", _DAYS, "-extfile", draft / "extensions",

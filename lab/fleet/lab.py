@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 
-from . import containers, depot, engine, host_packages, images, inventory, keys, store
+from . import containers, depot, engine, host_packages, images, inventory, keys, standin, store
 from .console import Console
 from .settings import Settings
 from .store import Store
@@ -32,10 +32,16 @@ def announcement(settings: Settings) -> list[str]:
     return lines
 
 
+def machine_is_ready(settings: Settings) -> bool:
+    return not host_packages.missing(settings) and engine.answers()
+
+
 def prepare_machine(settings: Settings, console: Console) -> None:
     """Packages and engine."""
     if platform.machine() != "x86_64":
-        raise EdgeError(f"this machine is {platform.machine()}", "the lab needs x86-64, as OpenVINO's GPU hosts are")
+        raise EdgeError(
+            f"this machine is {platform.machine()}", "the lab needs x86-64, as OpenVINO's GPU hosts are"
+        )
     engine.remember_machine(settings)
     packages = host_packages.missing(settings)
     if packages:
@@ -53,7 +59,7 @@ def prepare_depot(settings: Settings, console: Console) -> None:
 def prepare(settings: Settings, console: Console) -> None:
     """Everything but stores."""
     prepare_stage(settings, console)
-    depot.ensure_standin(settings, console)
+    standin.ensure(settings, console)
 
 
 def prepare_stage(settings: Settings, console: Console) -> None:
@@ -90,21 +96,20 @@ def in_parallel(work: Callable[[Store], None], stores: list[Store]) -> None:
             future.result()
 
 
-def up(settings: Settings, count: int | None, console: Console) -> list[Store]:
-    """``prepare``, ``count`` stores (those on record, or 3, if None), ``inventory/lab``."""
+def up(settings: Settings, count: int, console: Console) -> list[Store]:
+    """``prepare``, stores 1 to ``count`` beside those on record, ``inventory/lab``."""
     prepare_stage(settings, console)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        standin = pool.submit(depot.ensure_standin, settings, console)
+        serving_image = pool.submit(standin.ensure, settings, console)
         stores = up_stores(settings, count, console)
-        standin.result()
+        serving_image.result()
     return stores
 
 
-def up_stores(settings: Settings, count: int | None, console: Console) -> list[Store]:
+def up_stores(settings: Settings, count: int, console: Console) -> list[Store]:
     here = str(settings.inventory)
     on_record = [one.name for one in store.known(settings).values() if one.inventory == here]
-    names = [] if count is None and on_record else store.numbered(3 if count is None else count)
-    wanted = sorted({*on_record, *names})
+    wanted = sorted({*on_record, *store.numbered(count)})
     stores = [store.define(settings, name, settings.inventory) for name in wanted]
     start_stores(settings, stores, console)
     return stores

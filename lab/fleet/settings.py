@@ -16,6 +16,7 @@ DEPOT_PORT = 5000
 DEPOT_USER = "ovms-edge"
 BASES = ("mmdebstrap", "pull")
 
+_SUBNET = ipaddress.IPv4Network("10.213.77.0/24")
 _DEPOT_HOST = 2  # .1 is the bridge
 _FIRST_STORE_HOST = 11
 
@@ -26,12 +27,12 @@ class Settings:
 
     project: Path
     name: str = "ovms-lab"
-    subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.213.77.0/24")
+    subnet: ipaddress.IPv4Network = _SUBNET
     base: str = "mmdebstrap"
 
     @classmethod
     def from_environment(cls, project: Path, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read OVMS_LAB_NAME, OVMS_LAB_SUBNET and OVMS_LAB_BASE; raises UsageError on a value that is none."""
+        """Read OVMS_LAB_NAME, OVMS_LAB_SUBNET and OVMS_LAB_BASE; raises UsageError on a wrong value."""
         base = environment.get("OVMS_LAB_BASE", cls.base)
         if base not in BASES:
             raise UsageError(f"OVMS_LAB_BASE is {base!r}", f"set it to {' or '.join(BASES)}, or unset it")

@@ -20,7 +20,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     log: Path | None = None,
 ) -> str:
-    """Standard output of ``argv``; raises EdgeError if it fails. With ``log``, all output goes there instead."""
+    """Standard output of ``argv``; raises EdgeError if it fails. With ``log``, all output goes there."""
     words = [str(word) for word in argv]
     try:
         if log is None:
@@ -30,9 +30,16 @@ def run(
             output, said = done.stdout, done.stderr or done.stdout
         else:
             log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("w") as file:
+            with log.open("a") as file:
                 done = subprocess.run(
-                    words, input=stdin, cwd=cwd, env=environment, stdout=file, stderr=file, text=True, check=False
+                    words,
+                    input=stdin,
+                    cwd=cwd,
+                    env=environment,
+                    stdout=file,
+                    stderr=file,
+                    text=True,
+                    check=False,
                 )
             output, said = "", tail(log, 5)
             remedy = remedy or f"see {log}"

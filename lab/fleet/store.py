@@ -84,7 +84,9 @@ def define(
     taken = {store.address for store in stores.values()}
     address = next((address for address in settings.store_addresses if address not in taken), None)
     if address is None:
-        raise EdgeError(f"no free address in {settings.subnet}", "remove stores, or set a larger OVMS_LAB_SUBNET")
+        raise EdgeError(
+            f"no free address in {settings.subnet}", "remove stores, or set a larger OVMS_LAB_SUBNET"
+        )
     usual = pattern(name)
     store = Store(
         name, debian or usual[0], render_gid or usual[1], memory_gib or usual[2], address, str(inventory)
@@ -95,7 +97,7 @@ def define(
 
 
 def start(settings: Settings, store: Store, state: str | None) -> str:
-    """Make or start the container and wait for its sshd. Returns what was done: made, started or nothing ('')."""
+    """Make or start the container and wait for its sshd. Returns what was done: made, started or ''."""
     done = ""
     if state is None:
         _create(settings, store)
@@ -139,8 +141,10 @@ def pin_host_keys(settings: Settings) -> None:
 
 def ssh_command(settings: Settings, store: Store) -> list[str]:
     return [
-        "ssh", "-i", str(keys.ssh_key(settings)), "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes",
-        "-o", f"UserKnownHostsFile={settings.home / 'ssh' / 'known_hosts'}", "-o", "GlobalKnownHostsFile=/dev/null",
+        "ssh", "-i", str(keys.ssh_key(settings)), "-o", "IdentitiesOnly=yes",
+        "-o", "StrictHostKeyChecking=yes",
+        "-o", f"UserKnownHostsFile={settings.home / 'ssh' / 'known_hosts'}",
+        "-o", "GlobalKnownHostsFile=/dev/null",
         f"ansible@{store.address}",
     ]  # fmt: skip
 
@@ -157,8 +161,8 @@ def _create(settings: Settings, store: Store) -> None:
     # Not --privileged: that asks for SYS_RESOURCE, which a virtual machine's own bounding set may lack.
     # The host's cgroup namespace: with a private one nested containers do not start on cgroup v1.
     docker(
-        "create", "--name", container(settings, store.name), "--hostname", store.name, *containers.labels(settings),
-        "--network", settings.name, "--ip", store.address,
+        "create", "--name", container(settings, store.name), "--hostname", store.name,
+        *containers.labels(settings), "--network", settings.name, "--ip", store.address,
         "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined",
         "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined",
         "--cgroupns=host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
@@ -185,12 +189,12 @@ def _save(settings: Settings, store: Store) -> None:
 
 def _not_up(settings: Settings, store: Store) -> EdgeError:
     log = settings.logs / f"{store.name}.log"
-    # What systemd has to say comes from its journal, if it got that far.
-    failed = succeeds(["docker", "exec", container(settings, store.name), "true"])
-    command = ["exec", container(settings, store.name), "systemctl", "--failed", "--no-legend"] if failed else [
-        "logs", "--tail", "20", container(settings, store.name)
-    ]  # fmt: skip
-    docker(*command, log=log)
+    name = container(settings, store.name)
+    log.unlink(missing_ok=True)
+    if succeeds(["docker", "exec", name, "true"]):
+        docker("exec", name, "systemctl", "list-units", "--no-legend", "--state=failed,activating", log=log)
+    else:
+        docker("logs", "--tail", "20", name, log=log)
     return EdgeError(
         f"{store.name} does not answer on SSH after {_BOOT_SECONDS:.0f} s: {tail(log, 3)}",
         f"see {log}; lab/lab remove {store.name} and lab/lab up make it anew",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 
-from . import containers, depot, engine, files, host_packages, images, inventory, store
+from . import containers, depot, engine, files, host_packages, images, inventory, standin, store
 from .console import Console
 from .containers import docker
 from .settings import Settings
@@ -17,7 +17,9 @@ def down(settings: Settings, console: Console) -> None:
     """Remove stores, depot and network. Images, keys, model and the depot's data stay."""
     if not engine.answers():
         if containers_may_exist(settings):
-            raise EdgeError("the Docker engine does not answer, so the stores cannot be removed", "start it first")
+            raise EdgeError(
+                "the Docker engine does not answer, so the stores cannot be removed", "start it first"
+            )
         return
     names = containers.states(settings)
     if names:
@@ -45,7 +47,9 @@ def down_all(settings: Settings, console: Console) -> None:
     """``down``, and everything else that the lab ever made or installed on this machine. Can be repeated."""
     ours = engine.started_by_lab(settings)
     if ours and not engine.answers() and shutil.which("dockerd"):
-        engine.ensure(settings, console)  # it was killed, or the machine rebooted: its containers must go first
+        engine.ensure(
+            settings, console
+        )  # it was killed, or the machine rebooted: its containers must go first
     if engine.answers():
         down(settings, console)
         _remove_images_and_volume(settings)
@@ -76,7 +80,7 @@ def made_paths(settings: Settings) -> list[Path]:
 
 
 def _remove_images_and_volume(settings: Settings) -> None:
-    tags = [*(image.tag for image in reversed(images.catalogue())), depot.STANDIN, settings.server_image]
+    tags = [*(image.tag for image in reversed(images.catalogue())), standin.IMAGE, settings.server_image]
     there = [tag for tag in tags if containers.image_id(tag)]
     if there:
         docker("rmi", "--force", *there)
