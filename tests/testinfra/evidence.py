@@ -1,0 +1,138 @@
+"""Runs on a store, as root: prints as JSON what the tests judge. Standard library only (3.10+).
+
+One program and one call, since a connection for each fact would take minutes on a fleet.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+from typing import Any
+
+NODE_CONFIG = Path("/etc/ovms-edge/node.json")
+DOCKER_CONFIG = Path("/root/.docker/config.json")
+LOG_LINES = 40
+
+
+def output(*argv: str) -> str:
+    return subprocess.run(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    ).stdout
+
+
+def file_facts(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    found = path.stat()
+    return {"uid": found.st_uid, "gid": found.st_gid, "mode": f"{found.st_mode & 0o7777:04o}"}
+
+
+def red_png(size: int = 64) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    rows = (b"\x00" + b"\xff\x00\x00" * size) * size
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def request(address: str, port: int, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    connection = http.client.HTTPConnection(address, port, timeout=400)
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        response = connection.getresponse()
+        return {"status": response.status, "body": response.read().decode(errors="replace")}
+    except OSError as error:
+        return {"status": None, "body": str(error)}
+    finally:
+        connection.close()
+
+
+def chat(address: str, port: int, servable: str, stream: bool) -> dict[str, Any]:
+    image = "data:image/png;base64," + base64.b64encode(red_png()).decode()
+    question = [
+        {"type": "text", "text": "What colour is this?"},
+        {"type": "image_url", "image_url": {"url": image}},
+    ]
+    messages = [{"role": "user", "content": question}]
+    body = {
+        "model": servable,
+        "messages": messages,
+        "max_completion_tokens": 8,
+        "temperature": 0,
+        "stream": stream,
+    }
+    return request(address, port, "POST", "/v3/chat/completions", body)
+
+
+def inspect(container: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(output("docker", "inspect", container))[0]
+    return found
+
+
+def passwords() -> list[str]:
+    auths = json.loads(DOCKER_CONFIG.read_text())["auths"] if DOCKER_CONFIG.exists() else {}
+    encoded = [entry["auth"] for entry in auths.values() if "auth" in entry]
+    return encoded + [base64.b64decode(text).decode().partition(":")[2] for text in encoded]
+
+
+def places_with_secrets(container: str, state_dir: Path) -> list[str]:
+    texts = {
+        "container log": output("docker", "logs", container),
+        "container settings": output("docker", "inspect", container),
+        "journal": output("journalctl", "--no-pager", "--output=cat"),
+        "state.json": (state_dir / "state.json").read_text(),
+        "journal.jsonl": (state_dir / "journal.jsonl").read_text(),
+        "node.json": NODE_CONFIG.read_text(),
+    }
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            texts[str(process)] = process.read_text(errors="replace")
+        except OSError:
+            continue  # the process has ended
+    secrets = passwords()
+    return [place for place, text in texts.items() if any(secret in text for secret in secrets)]
+
+
+def release_modes(releases: Path) -> list[str]:
+    """Return each kind, owner and mode that occurs below ``releases/NAME/VERSION``."""
+    entries = [entry for version in releases.glob("*/*") for entry in (version, *version.rglob("*"))]
+    kinds = {("directory" if entry.is_dir() else "file", entry.stat()) for entry in entries}
+    return sorted({f"{kind} {found.st_uid} {found.st_mode & 0o7777:04o}" for kind, found in kinds})
+
+
+def collect(paths: list[str]) -> dict[str, Any]:
+    config = json.loads(NODE_CONFIG.read_text())
+    state_dir = Path(config["state_dir"])
+    active = json.loads((state_dir / "state.json").read_text())["active"]
+    settings = active["settings"]
+    container, port = settings["container"], settings["port"]
+    address = "127.0.0.1" if settings["bind_address"] == "0.0.0.0" else settings["bind_address"]  # noqa: S104
+    return {
+        "active": active,
+        "facts": json.loads(output("/usr/local/bin/ovms-node", "facts", "--json")),
+        "files": {path: file_facts(Path(path.format(state_dir=state_dir))) for path in paths},
+        "release_modes": release_modes(state_dir / "releases"),
+        "container": inspect(container),
+        "network": json.loads(output("docker", "network", "inspect", settings["network"]))[0],
+        "docker_enabled": output("systemctl", "is-enabled", "docker.service").strip(),
+        "docker_active": output("systemctl", "is-active", "docker.service").strip(),
+        "config_status": request(address, port, "GET", "/v1/config"),
+        "models": request(address, port, "GET", "/v3/models"),
+        "chat": chat(address, port, active["servable"], stream=False),
+        "chat_streamed": chat(address, port, active["servable"], stream=True),
+        "secret_in": places_with_secrets(container, state_dir),
+        "passwords": len(passwords()),
+        "log": output("docker", "logs", "--tail", str(LOG_LINES), container),
+    }

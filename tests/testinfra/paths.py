@@ -1,0 +1,30 @@
+"""Owner (uid, gid) and mode of what is on a store, as docs/contracts.md says."""
+
+from __future__ import annotations
+
+ROOT = (0, 0)
+SERVER = (5000, 5000)
+
+# {state_dir} is what the node's settings say.
+FILES: dict[str, tuple[tuple[int, int], str]] = {
+    "/usr/local/bin/ovms-node": (ROOT, "0755"),
+    "/etc/ovms-edge": (ROOT, "0755"),
+    "/etc/ovms-edge/node.json": (ROOT, "0644"),
+    "/etc/ovms-edge/allowed_signers": (ROOT, "0644"),
+    "/etc/docker/daemon.json": (ROOT, "0644"),
+    "/root/.docker": (ROOT, "0700"),
+    "/root/.docker/config.json": (ROOT, "0600"),
+    "{state_dir}": (ROOT, "0755"),
+    "{state_dir}/releases": (ROOT, "0755"),
+    "{state_dir}/staging": (ROOT, "0700"),
+    "{state_dir}/models": (ROOT, "0755"),
+    "{state_dir}/cache": (SERVER, "0750"),
+    "{state_dir}/state.json": (ROOT, "0600"),
+    "{state_dir}/journal.jsonl": (ROOT, "0600"),
+    # What was there before, and must be as it was.
+    "/etc": (ROOT, "0755"),
+    "/usr": (ROOT, "0755"),
+    "/usr/local/bin": (ROOT, "0755"),
+    "/var/lib": (ROOT, "0755"),
+    "/root": (ROOT, "0700"),
+}
