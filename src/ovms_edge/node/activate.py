@@ -10,7 +10,7 @@ from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.manifest import ReleaseRef
 from ovms_edge.node.container import DesiredServer, Host, desired_server
 from ovms_edge.node.docker import Docker
-from ovms_edge.node.gate import Target, local_address
+from ovms_edge.node.gate_report import Target, is_available
 from ovms_edge.node.gpu import find_gpu
 from ovms_edge.node.host import memory_bytes
 from ovms_edge.node.paths import StatePaths
@@ -19,9 +19,6 @@ from ovms_edge.node.settings import NodeConfig, ServerSettings, parse_server_set
 from ovms_edge.node.state import Deployment, State, load_state, save_state
 from ovms_edge.node.switch import Switch
 from ovms_edge.node.switching import Seen, Way, aside_name, choose_way, seen, settle_steps
-from ovms_edge.ovms.rest import OvmsClient, OvmsRefusedError, OvmsUnreachableError
-
-_QUICK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def look(
     aside = seen(docker.container(aside_name(settings.container)), aside_name(settings.container))
     way = Way.SWITCH
     if desired is not None:
-        available = bool(current and current.running and _is_available(settings))
+        available = bool(current and current.running and is_available(settings))
         way = choose_way(state, current, desired.spec, available)
     return Situation(state, release, desired, current, aside, way)
 
@@ -142,15 +139,6 @@ def _require_same_container(docker: Docker, state: State, settings: ServerSettin
             f"container {old} serves on this node, the settings name it {settings.container}",
             f"keep the name, or remove the old one first (docker rm -f {old})",
         )
-
-
-def _is_available(settings: ServerSettings) -> bool:
-    client = OvmsClient(local_address(settings), settings.port, _QUICK_SECONDS)
-    try:
-        entry = client.servables().get(settings.servable)
-    except (OvmsUnreachableError, OvmsRefusedError):
-        return False
-    return entry is not None and entry.available
 
 
 def _diff(situation: Situation, ref: ReleaseRef) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import ovms_edge
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.docker import Docker
-from ovms_edge.node.gate import local_address
+from ovms_edge.node.gate_report import local_address
 from ovms_edge.node.gpu import find_gpu
 from ovms_edge.node.host import clock_synchronized, memory_bytes, os_release
 from ovms_edge.node.output import utc_now

@@ -227,6 +227,8 @@ def _finish(paths: StatePaths, plan: StagePlan, tree: Path) -> None:
     for changed in (final.parent, paths.releases, paths.root):
         sync_directory(changed)
     remove_tree(staging)
+    if not any(staging.parent.iterdir()):
+        staging.parent.rmdir()
 
 
 class _Progress:

@@ -9,7 +9,8 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
 from ovms_edge.node.container import MASQUERADE_OPTION, STOP_TIMEOUT_SECONDS, DesiredServer, network_body
 from ovms_edge.node.docker import Docker, registry_of
-from ovms_edge.node.gate import GateReport, Target, log_tail, run_gate
+from ovms_edge.node.gate import log_tail, run_gate
+from ovms_edge.node.gate_report import GateReport, Target, is_available
 from ovms_edge.node.generation import build_generation, make_cache, prune_generations
 from ovms_edge.node.output import log, utc_now
 from ovms_edge.node.paths import StatePaths
@@ -18,6 +19,8 @@ from ovms_edge.node.releases import StagedRelease, staged_release
 from ovms_edge.node.settings import NodeConfig, parse_server_settings
 from ovms_edge.node.state import Deployment, Pending, State, record, save_state
 from ovms_edge.node.switching import Seen, Step, aside_name, seen, settle_steps
+
+_IDLE_STOP_SECONDS = 2
 
 
 class ActivationError(EdgeError):
@@ -151,7 +154,7 @@ class Switch:
             self._create()
             if old:
                 log(f"stopping {old.release}")
-                self._docker.stop(self._aside, STOP_TIMEOUT_SECONDS)
+                self._docker.stop(self._aside, self._stop_seconds(state))
             report = self._start_and_gate()
         except EdgeError as error:
             report = GateReport(self._target, failure=(error.reason, error.remedy))
@@ -162,6 +165,13 @@ class Switch:
         log(f"{report.failure and report.failure[0]}: bringing back what was there before")
         serving = self._bring_back(state, old)
         raise self._failed(report, serving, changed=bool(old and old.running and serving is None), tail=tail)
+
+    def _stop_seconds(self, state: State) -> int:
+        """Return how long the old container may take to end: long only if it has requests to finish."""
+        if state.active is None:
+            return STOP_TIMEOUT_SECONDS
+        serves = is_available(parse_server_settings(state.active.settings))
+        return STOP_TIMEOUT_SECONDS if serves else _IDLE_STOP_SECONDS
 
     def _bring_back(self, state: State, old: Seen | None) -> str | None:
         """Return the release that serves again, None if none does."""

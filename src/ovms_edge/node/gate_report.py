@@ -1,0 +1,97 @@
+"""What the gate holds a container against, and what it saw."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ovms_edge.manifest import Manifest
+from ovms_edge.node.settings import ServerSettings
+from ovms_edge.ovms.rest import OvmsClient, OvmsRefusedError, OvmsUnreachableError
+
+_REST_TIMEOUT_SECONDS = 5.0
+_QUICK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    id: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the gate holds the container against.
+
+    ``known_devices`` are those that OVMS logged at ``known_start``, if an earlier gate saw them.
+    """
+
+    settings: ServerSettings
+    manifest: Manifest
+    release_directory: Path
+    cache_size_gib: int
+    known_devices: tuple[str, ...] = ()
+    known_start: str = ""
+
+    @property
+    def client(self) -> OvmsClient:
+        """OVMS as this host reaches it."""
+        return OvmsClient(local_address(self.settings), self.settings.port, _REST_TIMEOUT_SECONDS)
+
+
+@dataclass
+class GateReport:
+    """What the gate saw. Times in seconds; ``failure`` is reason and remedy, None if all is well."""
+
+    target: Target
+    state: str | None = None
+    first_token_seconds: float | None = None
+    total_seconds: float | None = None
+    restarts: int | None = None
+    devices: tuple[str, ...] = ()
+    container_started: str = ""
+    checks: list[Check] = field(default_factory=list)
+    failure: tuple[str, str] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return self.failure is None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document of ``verify``."""
+        reason = {"reason": self.failure[0], "remedy": self.failure[1]} if self.failure else {}
+        return {
+            "ok": self.ok,
+            "release": str(self.target.manifest.ref),
+            "servable": self.target.settings.servable,
+            "state": self.state,
+            "device": self.target.settings.device,
+            "cache_size": self.target.cache_size_gib,
+            "first_token_seconds": self.first_token_seconds,
+            "total_seconds": self.total_seconds,
+            "restarts": self.restarts,
+            "image": self.target.settings.image,
+            "checks": [asdict(check) for check in self.checks],
+            **reason,
+        }
+
+
+def is_available(settings: ServerSettings) -> bool:
+    """Return whether OVMS says AVAILABLE of the servable now; False also where nothing answers."""
+    client = OvmsClient(local_address(settings), settings.port, _QUICK_SECONDS)
+    try:
+        entry = client.servables().get(settings.servable)
+    except (OvmsUnreachableError, OvmsRefusedError):
+        return False
+    return entry is not None and entry.available
+
+
+def local_address(settings: ServerSettings) -> str:
+    """Return the address at which this host itself reaches the published port."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
