@@ -15,7 +15,9 @@ from .console import Console
 from .settings import Settings
 from .shell import run, succeeds, tail, wait_until
 
-_DATA = (Path("/var/lib/docker"), Path("/var/lib/containerd"), Path("/etc/docker"))
+_DATA = tuple(
+    Path(path) for path in ("/var/lib/docker", "/var/lib/containerd", "/opt/containerd", "/etc/docker")
+)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 90.0
 

@@ -35,6 +35,7 @@ def needs(base: str, docker_packages: tuple[str, ...]) -> list[Need]:
         Need("dockerd", docker_packages),
         Need("docker", docker_packages),
         Need("iptables", ("iptables",)),
+        Need("ip", ("iproute2",)),
         Need("ssh", ("openssh-client",)),
         Need("openssl", ("openssl",)),
         Need("make", ("make",)),
