@@ -143,7 +143,7 @@ def _export(export: Export, converter: Converter, lock_descriptor: int, progress
             say=progress.say,
         )
         progress.say("checking that every part of the model is whole")
-        check_converted(place.staging)
+        _check_output(export)
         (place.staging / GRAPH_FILE).write_text(export.graph)
         # now, because only the download tells which commit of a hub id this is
         (place.staging / EXPORT_RECORD).write_text(export.record(converter.tools).to_text())
@@ -151,6 +151,16 @@ def _export(export: Export, converter: Converter, lock_descriptor: int, progress
     finally:
         place.discard()
     progress.say(f"{place.target} is whole")
+
+
+def _check_output(export: Export) -> None:
+    try:
+        check_converted(export.place.staging)
+    except EdgeError as error:
+        raise EdgeError(
+            f"what optimum-cli made of {export.source.name} is not whole, and was removed: {error.reason}",
+            "check that the source is complete (tokenizer, preprocessor, chat template) and export again",
+        ) from error
 
 
 def _failed(message: str, status: int = 1) -> int:
