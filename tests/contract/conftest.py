@@ -1,7 +1,7 @@
 """Servers shared by the whole suite: it takes one start each.
 
-``OVMS_URL`` (with ``OVMS_MODEL`` if it serves several): rows that only read and chat run against that server, all
-others are skipped. Else everything runs on ``OVMS_IMAGE`` with the model in ``OVMS_MODEL_DIR``.
+``OVMS_URL`` (with ``OVMS_MODEL`` if it serves several): rows that only read and chat run against that server,
+all others are skipped. Else everything runs on ``OVMS_IMAGE`` with the model in ``OVMS_MODEL_DIR``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def model(image: str) -> Path:
 
 @pytest.fixture(scope="session")
 def main(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """One good graph (relative models_path, in the model's own directory), one bad, one directory with none."""
+    """One good graph (relative models_path, in the model's directory), one bad, one directory with none."""
     models = tmp_path_factory.mktemp("main")
     copy_model(models / NAME)
     metrics = {"monitoring": {"metrics": {"enable": True}}}

@@ -128,6 +128,10 @@ class Ovms:
             "/v3/chat/completions", {name: value for name, value in body.items() if value is not ...}
         )
 
+    def in_flight(self, graph: str) -> bool:
+        """Whether a request is in the graph now, by the metrics."""
+        return f'ovms_current_graphs{{name="{graph}"}} 1' in self.get("/metrics").text
+
     def statuses(self) -> dict[str, Any]:
         listed = self.get("/v1/config").json()
         return {name: entry["model_version_status"] for name, entry in listed.items()}
@@ -237,7 +241,7 @@ def start(
 
 _LOCKED_DOWN = (
     "--user", "5000", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-    "--tmpfs", "/tmp",
+    "--tmpfs", "/tmp",  # noqa: S108
 )  # fmt: skip
 
 

@@ -128,8 +128,10 @@ class Engine:
             images = [_tensor(*image) for image in submit.images]
             config = self._generation_config(submit.generation)
             handle = self._pipeline.add_request(submit.id, prompt, images, config)
-        except RuntimeError as error:  # ov::AssertFailure: OVMS makes it an INVALID_ARGUMENT
-            self.send(Rejected(submit.id, str(error)))
+        except RuntimeError as error:
+            # OVMS passes on what ov::AssertFailure says, and of other exceptions only that there was one
+            asserted = str(error).startswith("Check ")
+            self.send(Rejected(submit.id, str(error) if asserted else "Response generation failed"))
             return
         self.send(Loaded(submit.id, prompt_tokens))
         generation = Generation(submit, handle, self._tokenizer, prompt_tokens)
