@@ -1,0 +1,185 @@
+"""A depot over real HTTP that misbehaves on demand, and a signed release in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from ovms_edge.manifest import SIGNATURE_NAMESPACE, Manifest, Memory, ReleaseFile, ReleaseRef
+from ovms_edge.node.depot import MANIFEST_LAYER, OCI_MANIFEST, SIGNATURE_LAYER
+from ovms_edge.node.settings import NodeConfig
+
+USER, PASSWORD = "store", "s3cret"
+BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+TOKEN = "Bearer t0ken"
+_PIECE = 4096
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class FakeDepot:
+    """What it holds and how it behaves. ``cuts``: bytes after which the next blob answers break off."""
+
+    url: str = ""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    tags: dict[str, bytes] = field(default_factory=dict)
+    auth: str = ""  # "", basic or bearer
+    ranges: bool = True
+    cuts: list[int] = field(default_factory=list)
+    failures: list[int] = field(default_factory=list)  # statuses of the next answers
+    redirect_to: str = ""
+    bytes_a_second: int = 0
+    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    sent_blob_bytes: int = 0
+
+    def put(self, data: bytes) -> str:
+        self.blobs[sha256(data)] = data
+        return f"sha256:{sha256(data)}"
+
+
+@contextmanager
+def serve(depot: FakeDepot) -> Iterator[FakeDepot]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            depot.seen.append((self.path, dict(self.headers)))
+            if depot.failures:
+                self.reply(depot.failures.pop(0), b"{}")
+            elif self.path.startswith("/token"):
+                good = self.headers.get("Authorization") == BASIC
+                self.reply(200 if good else 401, json.dumps({"token": TOKEN.split()[1]}).encode())
+            elif not self.authorized():
+                self.challenge()
+            elif "/blobs/" in self.path:
+                self.blob(self.path.rpartition(":")[2])
+            else:
+                data = depot.tags.get(self.path)
+                self.reply(200 if data else 404, data or b"{}")
+
+        def authorized(self) -> bool:
+            wanted = {"basic": BASIC, "bearer": TOKEN}.get(depot.auth)
+            return wanted is None or self.headers.get("Authorization") == wanted
+
+        def challenge(self) -> None:
+            bearer = f'Bearer realm="{depot.url}/token",service="depot",scope="repository:models/vlm:pull"'
+            kind = 'Basic realm="depot"' if depot.auth == "basic" else bearer
+            self.reply(401, b"{}", {"WWW-Authenticate": kind})
+
+        def blob(self, digest: str) -> None:
+            if depot.redirect_to:
+                return self.reply(307, b"", {"Location": f"{depot.redirect_to}{self.path}"})
+            data = depot.blobs.get(digest)
+            if data is None:
+                return self.reply(404, b"{}")
+            start = 0
+            if depot.ranges and (wanted := self.headers.get("Range")):
+                start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            end = min(start + depot.cuts.pop(0), len(data)) if depot.cuts else len(data)
+            for position in range(start, end, _PIECE):
+                piece = data[position : min(position + _PIECE, end)]
+                self.wfile.write(piece)
+                depot.sent_blob_bytes += len(piece)
+                if depot.bytes_a_second:
+                    time.sleep(len(piece) / depot.bytes_a_second)
+            self.close_connection = True
+            return None
+
+        def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            return  # clients killed in the middle are what some tests are about
+
+    server = Quiet(("127.0.0.1", 0), Handler)
+    depot.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield depot
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass
+class Publisher:
+    """Signs releases with a key of its own and puts them into depots."""
+
+    directory: Path
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir()
+        self.key = self.directory / "key"
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "builder", "-f", str(self.key)], check=True
+        )
+
+    def allowed(self, options: str = f'namespaces="{SIGNATURE_NAMESPACE}"') -> str:
+        return f"builder {options} {self.key.with_suffix('.pub').read_text()}"
+
+    def signature(self, data: bytes, namespace: str = SIGNATURE_NAMESPACE) -> bytes:
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(self.key), "-n", namespace]
+        return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+    def publish(self, depot: FakeDepot, manifest: Manifest, files: dict[str, bytes], tag: str = "") -> None:
+        data = manifest.to_bytes()
+        for content in files.values():
+            depot.put(content)
+        layers = [
+            {"mediaType": MANIFEST_LAYER, "digest": depot.put(data)},
+            {"mediaType": SIGNATURE_LAYER, "digest": depot.put(self.signature(data))},
+        ]
+        put_oci(depot, manifest.ref, layers, tag or manifest.version)
+
+
+def put_oci(depot: FakeDepot, ref: ReleaseRef, layers: list[dict[str, str]], tag: str) -> None:
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": layers}
+    depot.tags[f"/v2/models/{ref.name}/manifests/{tag}"] = json.dumps(document).encode()
+
+
+def manifest_of(files: dict[str, bytes], version: str = "1.0.0", **changes: object) -> Manifest:
+    values: dict[str, object] = {
+        "name": "vlm",
+        "version": version,
+        "created": "2026-01-01T00:00:00Z",
+        "source": {},
+        "ovms_versions": ("2025.4.1",),
+        "graph": {"max_num_seqs": 1},
+        "memory": Memory(1000, 0),
+        "files": tuple(ReleaseFile(path, len(data), sha256(data)) for path, data in sorted(files.items())),
+    }
+    return Manifest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def node_config(directory: Path, depot: FakeDepot, publisher: Publisher) -> NodeConfig:
+    """A node that trusts ``publisher`` and has the password."""
+    directory.mkdir(exist_ok=True)
+    signers, credentials = directory / "allowed_signers", directory / "credentials.json"
+    signers.write_text(publisher.allowed())
+    host = depot.url.partition("//")[2]
+    credentials.write_text(json.dumps({"auths": {host: {"auth": BASIC.split()[1]}}}))
+    return NodeConfig(directory / "state", Path("/sys"), depot.url, None, credentials, signers)

@@ -1,0 +1,305 @@
+"""Staging over real HTTP, with real signatures."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, Memory, ReleaseRef
+from ovms_edge.node import depot as depot_module
+from ovms_edge.node import stage as stage_module
+from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.releases import damaged_files, staged_release, verify_release
+from ovms_edge.node.settings import NodeConfig
+from ovms_edge.node.stage import apply_stage, plan_stage
+from tests.unit.node_depot import FakeDepot, Publisher, manifest_of, node_config, serve, sha256
+
+REF = ReleaseRef("vlm", "1.0.0")
+FILES = {
+    "a.bin": random.Random(1).randbytes(300_000),
+    "sub/b.xml": b"<net/>",
+    "empty.txt": b"",
+    "twin": b"<net/>",
+}
+
+
+@pytest.fixture(scope="module")
+def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
+    return Publisher(tmp_path_factory.mktemp("keys") / "publisher")
+
+
+@pytest.fixture
+def fake(publisher: Publisher) -> Iterator[FakeDepot]:
+    with serve(FakeDepot(auth="basic")) as depot:
+        publisher.publish(depot, manifest_of(FILES), FILES)
+        yield depot
+
+
+@pytest.fixture
+def config(tmp_path: Path, fake: FakeDepot, publisher: Publisher) -> NodeConfig:
+    found = node_config(tmp_path / "node", fake, publisher)
+    found.state_dir.mkdir()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depot_module, "_RETRY_DELAYS", (0.01, 0.01, 0.01))
+
+
+def stage(config: NodeConfig, ref: ReleaseRef = REF, **options: bool) -> bool:
+    plan = plan_stage(config, ref, **options)
+    apply_stage(config, plan)
+    return bool(plan.document["changed"])
+
+
+def tree(config: NodeConfig, ref: ReleaseRef = REF) -> dict[str, bytes]:
+    root = StatePaths(config.state_dir).release(ref)
+    found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    found.pop(MANIFEST_FILE, None)
+    found.pop(SIGNATURE_FILE, None)
+    return found
+
+
+def everything(config: NodeConfig) -> list[str]:
+    return sorted(str(path.relative_to(config.state_dir)) for path in config.state_dir.rglob("*"))
+
+
+def test_a_release_is_staged_whole_and_read_only(config: NodeConfig) -> None:
+    assert stage(config)
+    assert tree(config) == FILES
+    root = StatePaths(config.state_dir).release(REF)
+    modes = {oct(path.stat().st_mode & 0o777) for path in root.rglob("*") if path.is_file()}
+    assert modes == {"0o444"}
+    assert {oct(path.stat().st_mode & 0o777) for path in (root, root / "sub")} == {"0o555"}
+    assert list((config.state_dir / "staging").iterdir()) == []
+    staged = staged_release(StatePaths(config.state_dir), REF)
+    assert staged
+    verify_release(staged, config.allowed_signers_file)
+
+
+def test_the_second_time_nothing_changes_and_no_file_is_fetched(config: NodeConfig, fake: FakeDepot) -> None:
+    stage(config)
+    before = fake.sent_blob_bytes
+    assert not stage(config)
+    overhead = sum(len(fake.blobs[digest]) for digest in fake.blobs) - sum(map(len, set(FILES.values())))
+    assert fake.sent_blob_bytes - before == overhead
+
+
+def test_planning_touches_nothing(config: NodeConfig) -> None:
+    document = plan_stage(config, REF).document
+    assert everything(config) == []
+    assert document["changed"]
+    assert document["diff"]["after"]["fetch_bytes"] == 300_000 + len(b"<net/>")
+
+
+def test_files_of_other_releases_are_shared(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher
+) -> None:
+    stage(config)
+    files = {**FILES, "sub/b.xml": b"<net2/>"}
+    publisher.publish(fake, manifest_of(files, "2.0.0"), files)
+    second = ReleaseRef("vlm", "2.0.0")
+    assert plan_stage(config, second).fetch_bytes == len(b"<net2/>")
+    stage(config, second)
+    assert tree(config, second) == files
+    paths = StatePaths(config.state_dir)
+    assert (paths.release(REF) / "a.bin").samefile(paths.release(second) / "a.bin")
+
+
+def test_a_damaged_file_of_another_release_is_not_shared(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher
+) -> None:
+    stage(config)
+    publisher.publish(fake, manifest_of(FILES, "2.0.0"), FILES)
+    flip_byte(StatePaths(config.state_dir).release(REF) / "a.bin")
+    stage(config, ReleaseRef("vlm", "2.0.0"))
+    assert tree(config, ReleaseRef("vlm", "2.0.0")) == FILES
+
+
+def flip_byte(path: Path) -> None:
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["a.bin", "sub/b.xml"])
+def test_one_flipped_byte_in_the_depot_is_refused(config: NodeConfig, fake: FakeDepot, name: str) -> None:
+    good = FILES[name]
+    fake.blobs[sha256(good)] = bytes([good[0] ^ 1]) + good[1:]
+    with pytest.raises(EdgeError, match=f"{name} of vlm@1.0.0 from the depot does not have the sha256"):
+        stage(config)
+    assert tree(config) == {}
+    fake.blobs[sha256(good)] = good
+    stage(config)
+    assert tree(config) == FILES
+
+
+def test_a_flipped_byte_on_the_node_is_found_and_mended(config: NodeConfig) -> None:
+    stage(config)
+    paths = StatePaths(config.state_dir)
+    flip_byte(paths.release(REF) / "a.bin")
+    staged = staged_release(paths, REF)
+    assert staged
+    assert damaged_files(staged) == ["a.bin"]
+    with pytest.raises(EdgeError, match=r"damaged: a\.bin; .*stage vlm@1\.0\.0 --verify"):
+        verify_release(staged, config.allowed_signers_file)
+    assert stage(config, read_every_byte=True)
+    assert tree(config) == FILES
+
+
+def test_a_cut_off_file_is_found_without_reading_everything(config: NodeConfig) -> None:
+    stage(config)
+    target = StatePaths(config.state_dir).release(REF) / "a.bin"
+    target.chmod(0o644)
+    os.truncate(target, 1000)
+    assert stage(config)
+    assert tree(config) == FILES
+
+
+def test_a_partial_file_with_wrong_bytes_is_fetched_anew(config: NodeConfig) -> None:
+    partial = StatePaths(config.state_dir).staging(REF) / "partial" / sha256(FILES["a.bin"])
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(bytes(100_000))
+    stage(config)
+    assert tree(config) == FILES
+
+
+def test_a_partial_file_is_taken_up(config: NodeConfig, fake: FakeDepot) -> None:
+    partial = StatePaths(config.state_dir).staging(REF) / "partial" / sha256(FILES["a.bin"])
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(FILES["a.bin"][:250_000])
+    stage(config)
+    assert tree(config) == FILES
+    assert fake.sent_blob_bytes < 60_000
+
+
+def refused(config: NodeConfig, fake: FakeDepot, reason: str) -> None:
+    """Nothing but manifest and signature may have been asked for, and nothing written."""
+    with pytest.raises(EdgeError, match=reason):
+        stage(config)
+    assert everything(config) == []
+    content = {sha256(data) for data in FILES.values()}
+    assert not [path for path, _ in fake.seen if path.rpartition(":")[2] in content]
+
+
+def test_a_stranger_s_signature_is_refused(config: NodeConfig, fake: FakeDepot, tmp_path: Path) -> None:
+    Publisher(tmp_path / "stranger").publish(fake, manifest_of(FILES), FILES)
+    refused(config, fake, "signed by nobody in")
+
+
+@pytest.mark.parametrize(
+    "options", ['namespaces="file"', 'namespaces="ovms-edge-release",valid-before="20200101"']
+)
+def test_an_expired_key_or_one_for_other_things_is_refused(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher, options: str
+) -> None:
+    config.allowed_signers_file.write_text(publisher.allowed(options))
+    refused(config, fake, r"signed by nobody|does not hold")
+
+
+def test_a_signature_of_another_manifest_is_refused(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = publisher.signature(manifest_of(FILES, "9.9.9").to_bytes())
+    monkeypatch.setattr(publisher, "signature", lambda data: other)
+    publisher.publish(fake, manifest_of(FILES), FILES)
+    refused(config, fake, r"signature of vlm@1\.0\.0 does not hold")
+
+
+def test_another_release_under_this_tag_is_refused(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher
+) -> None:
+    publisher.publish(fake, manifest_of(FILES, "0.9.0"), FILES, tag="1.0.0")
+    refused(config, fake, r"the depot's vlm@1\.0\.0 holds vlm@0\.9\.0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"graph": {"block_size": 32}}, "block_size is unknown to OVMS 2025.4.1"),
+        ({"memory": Memory(10**13, 0)}, "memory too small"),
+    ],
+)
+def test_a_release_that_cannot_serve_here_is_refused(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher, changes: dict[str, object], reason: str
+) -> None:
+    publisher.publish(fake, manifest_of(FILES, **changes), FILES)
+    refused(config, fake, reason)
+
+
+def test_a_disk_that_is_too_small_is_refused_before_the_first_byte(
+    config: NodeConfig, fake: FakeDepot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_module, "free_bytes", lambda path: stage_module.DISK_RESERVE_BYTES + 299_999)
+    refused(config, fake, r"no space on .*: 293\.0 KiB for vlm@1\.0\.0 and 1\.0 GiB in reserve needed")
+
+
+def test_a_release_that_changed_under_its_version_is_refused(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher
+) -> None:
+    stage(config)
+    publisher.publish(fake, manifest_of({"x": b"1"}), {"x": b"1"})
+    with pytest.raises(EdgeError, match="releases never change"):
+        stage(config)
+    assert tree(config) == FILES
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from ovms_edge.manifest import ReleaseRef
+from ovms_edge.node.settings import NodeConfig
+from ovms_edge.node.stage import apply_stage, plan_stage
+state, url, credentials, signers = sys.argv[1:]
+config = NodeConfig(Path(state), Path("/sys"), url, None, Path(credentials), Path(signers))
+apply_stage(config, plan_stage(config, ReleaseRef("vlm", "1.0.0")))
+"""
+
+
+def test_killed_anywhere_the_release_is_absent_or_whole_and_the_next_call_goes_on(
+    tmp_path: Path, config: NodeConfig, fake: FakeDepot
+) -> None:
+    script = tmp_path / "stage.py"
+    script.write_text(KILLED)
+    command = [
+        sys.executable, str(script), str(config.state_dir), config.depot_url,
+        str(config.credentials_file), str(config.allowed_signers_file),
+    ]  # fmt: skip
+    source = str(Path(stage_module.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": source}
+    fake.bytes_a_second = 600_000
+    moments = random.Random(7)
+    kills = 0
+    for _ in range(12):
+        process = subprocess.Popen(command, env=environment)
+        time.sleep(moments.uniform(0.1, 0.6))  # the moment of the kill, not a wait for a state
+        process.kill()
+        kills += process.wait() != 0
+        assert tree(config) in ({}, FILES)
+        if tree(config):
+            break
+    fake.bytes_a_second = 0
+    subprocess.run(command, env=environment, check=True)
+    assert kills >= 2
+    assert tree(config) == FILES
+    # what was fetched before a kill is not fetched again, but for what was not written yet
+    assert fake.sent_blob_bytes < 300_000 * 2 + 12 * 100_000
+
+
+def test_a_manifest_is_what_was_signed(config: NodeConfig) -> None:
+    stage(config)
+    staged = staged_release(StatePaths(config.state_dir), REF)
+    assert staged
+    assert Manifest.from_bytes(staged.manifest_bytes) == manifest_of(FILES)
+    assert json.loads((config.state_dir / "journal.jsonl").read_text())["event"] == "staged"

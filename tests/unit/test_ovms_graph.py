@@ -1,0 +1,131 @@
+"""The graph is read back with google.protobuf and the messages of the same OVMS version."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.ovms.fields import KNOWN_VERSIONS, Field, Fields, fields_for
+from ovms_edge.ovms.graph import check_options, render_graph
+from ovms_edge.pbtxt import read_graph
+
+VERSION = "2025.4.1"
+BASE: dict[str, Any] = {"device": "GPU", "cache_size": 4}
+
+
+def value_for(field: Field) -> st.SearchStrategy[Any]:
+    if field.name == "plugin_config":
+        scalars = st.text() | st.integers(-1000, 1000) | st.booleans()
+        return st.dictionaries(st.text(), scalars)
+    if field.message is not None:
+        return message_for(field.message)
+    return {
+        "uint32": st.integers(0, 2**32 - 1),
+        "uint64": st.integers(0, 2**64 - 1),
+        "float": st.floats(0, 1, width=32),
+        "bool": st.booleans(),
+        "string": st.text(st.characters(codec="utf-8")),
+        "enum": st.sampled_from(field.choices or ("",)),
+    }[field.type]
+
+
+def message_for(fields: Fields) -> st.SearchStrategy[dict[str, Any]]:
+    names = {name: value_for(field) for name, field in fields.items() if name != "models_path"}
+    required = {name for name in names if fields[name].required}
+    return st.fixed_dictionaries(
+        {name: names[name] for name in sorted(required)},
+        optional={name: names[name] for name in names if name not in required},
+    )
+
+
+@given(options=message_for(fields_for(VERSION)))
+def test_every_valid_set_of_options_reads_back_as_it_was(options: dict[str, Any]) -> None:
+    options = {**BASE, **options}
+    found = dict(read_graph(render_graph(options, VERSION), VERSION).llm_options)
+    assert found.pop("models_path") == "./"
+    if "plugin_config" in options:
+        assert json.loads(found.pop("plugin_config")) == options["plugin_config"]
+    options.pop("plugin_config", None)
+    assert found == pytest.approx(options) if not nested(options) else set(found) == set(options)
+
+
+def nested(options: dict[str, Any]) -> bool:
+    return any(isinstance(value, dict) for value in options.values())
+
+
+@pytest.mark.parametrize("version", KNOWN_VERSIONS)
+def test_the_graph_is_whole_for_every_version(version: str) -> None:
+    options = {
+        **BASE,
+        "max_num_seqs": 1,
+        "enable_prefix_caching": True,
+        "plugin_config": {"CACHE_DIR": "/cache"},
+    }
+    graph = read_graph(render_graph(options, version), version)
+    (node,) = graph.nodes
+    assert graph.input_streams == ("HTTP_REQUEST_PAYLOAD:input",)
+    assert graph.output_streams == ("HTTP_RESPONSE_PAYLOAD:output",)
+    assert node.calculator == "HttpLLMCalculator"
+    assert node.name
+    assert "LOOPBACK:loopback" in node.input_streams
+    assert "LOOPBACK:loopback" in node.output_streams
+    assert node.side_packets == ("LLM_NODE_RESOURCES:llm",)
+    assert node.back_edges == ("LOOPBACK:0",)
+    assert graph.llm_options["cache_size"] == 4
+    assert graph.llm_options["device"] == "GPU"
+
+
+def test_nested_options_read_back() -> None:
+    eviction = {"start_size": 32, "recent_size": 128, "max_cache_size": 672, "aggregation_mode": "SUM"}
+    found = read_graph(render_graph({**BASE, "cache_eviction_config": eviction}, VERSION), VERSION)
+    assert found.llm_options["cache_eviction_config"] == eviction
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "remedy"),
+    [
+        ({"block_size": 32}, "block_size is unknown to OVMS 2025.4.1", "remove it: only OVMS 2024.4, 2024.5"),
+        ({"max_num_seq": 1}, "max_num_seq is unknown", "did you mean max_num_seqs"),
+        ({"sync_wait_time": 1}, "sync_wait_time is unknown", "use one of max_num_batched_tokens"),
+        ({"max_num_seqs": "1"}, "max_num_seqs is '1'", "a whole number from 0"),
+        ({"max_num_seqs": True}, "max_num_seqs is True", "a whole number"),
+        ({"max_num_seqs": -1}, "max_num_seqs is -1", "a whole number"),
+        ({"best_of_limit": 2**32}, "best_of_limit is", "to 4294967295"),
+        ({"enable_prefix_caching": 1}, "enable_prefix_caching is 1", "true or false"),
+        ({"pipeline_type": "VLMS"}, "pipeline_type is 'VLMS'", "one of LM, VLM, LM_CB, VLM_CB, AUTO"),
+        ({"tool_parser": 5}, "tool_parser is 5", "text"),
+        ({"plugin_config": "{"}, "plugin_config is not JSON", "write it as an object"),
+        ({"plugin_config": "[]"}, "plugin_config is []", "write it as an object"),
+        ({"plugin_config": {"A": {"B": 1}}}, "plugin_config A is", "only DEVICE_PROPERTIES"),
+        (
+            {"cache_eviction_config": {"start_size": 1}},
+            "cache_eviction_config.recent_size is missing",
+            "set it",
+        ),
+        ({"models_path": "/models"}, "models_path cannot be set", "remove it"),
+    ],
+)
+def test_what_ovms_would_refuse_is_refused_with_a_way_out(
+    options: dict[str, Any], reason: str, remedy: str
+) -> None:
+    with pytest.raises(EdgeError) as caught:
+        check_options(options, VERSION)
+    assert reason in caught.value.reason
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("missing", ["device", "cache_size"])
+def test_device_and_cache_size_are_never_left_to_the_version(missing: str) -> None:
+    options = {name: value for name, value in BASE.items() if name != missing}
+    with pytest.raises(EdgeError, match=f"{missing} is not set"):
+        render_graph(options, VERSION)
+
+
+def test_plugin_config_may_be_text() -> None:
+    graph = render_graph({**BASE, "plugin_config": '{"NUM_STREAMS": 1}'}, VERSION)
+    assert "plugin_config: '{\"NUM_STREAMS\": 1}'" in graph
