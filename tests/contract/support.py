@@ -23,6 +23,7 @@ MODEL_DIR = Path(
     os.environ.get("OVMS_MODEL_DIR", ROOT / ".lab/model/repository/Qwen/Qwen2.5-VL-7B-Instruct-ov-int8")
 )
 NAME = "Qwen/Qwen2.5-VL-7B-Instruct-ov-int8"
+AT_ONCE = 4  # containers that only start and end
 START_SECONDS = float(os.environ.get("OVMS_START_SECONDS", "120"))
 ANSWER_SECONDS = float(os.environ.get("OVMS_ANSWER_SECONDS", "360"))
 AVAILABLE = [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": "OK"}}]

@@ -1,10 +1,11 @@
 """ovms-facts 1: the command line."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.contract.support import NAME, Container, config_of, run, start, write_models
+from tests.contract.support import AT_ONCE, NAME, Container, config_of, run, start, write_models
 
 pytestmark = pytest.mark.lab
 EX_USAGE = 64
@@ -12,36 +13,46 @@ CONFIG = ("--config_path", "/models/config.json")
 SINGLE = ("--model_path", "/models/a", "--model_name", "a")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (CONFIG, "port and rest_port cannot both be unset"),
-        ((*CONFIG, "--port", "8000", "--rest_port", "8000"), "cannot have the same values"),
-        ((*CONFIG, "--rest_port", "65536"), "out of range"),
-        ((*CONFIG, "--rest_port", "-1"), "error parsing options"),
-        ((*CONFIG, *SINGLE, "--rest_port", "8000"), "Use either config_path or model_path"),
-        (("--rest_port", "8000"), "Use config_path or model_path"),
-        (("--rest_port", "8000", "--model_name", "a"), "Use config_path or model_path"),
-        ((*CONFIG, "--rest_port", "8000", "--target_device", "GPU"), "exclusive with the config file"),
-        ((*CONFIG, "--rest_port", "8000", "--log_level", "LOUD"), "log_level should be one of"),
-        ((*CONFIG, "--rest_port", "8000", "--rest_workers", "1"), "rest_workers count"),
-        ((*CONFIG, "--port", "9000", "--rest_workers", "2"), "rest_port is not set"),
-        ((*CONFIG, "--rest_port", "8000", "--rest_bind_address", "no such host"), "invalid format"),
-        ((*CONFIG, "--port", "9000", "--metrics_enable"), "rest_port setting is missing"),
-        ((*CONFIG, "--rest_port", "8000", "--metrics_list", "ovms_streams"), "metrics_enable"),
-        ((*CONFIG, "--rest_port", "8000", "--grpc_workers", "0"), "grpc_workers count"),
-        (
-            (*CONFIG, "--rest_port", "8000", "--allowed_media_domains", "example.org"),
-            "error parsing options - unmatched arguments: --allowed_media_domains",
-        ),
-        (
-            (*CONFIG, "--rest_port", "8000", "--no_such_flag"),
-            "error parsing options - unmatched arguments: --no_such_flag",
-        ),
-    ],
-)
-def test_a_wrong_command_line_is_a_usage_error(image: str, arguments: tuple[str, ...], says: str) -> None:
-    status, output = run(*arguments)
+WRONG = [
+    (CONFIG, "port and rest_port cannot both be unset"),
+    ((*CONFIG, "--port", "8000", "--rest_port", "8000"), "cannot have the same values"),
+    ((*CONFIG, "--rest_port", "65536"), "out of range"),
+    ((*CONFIG, "--rest_port", "-1"), "error parsing options"),
+    ((*CONFIG, *SINGLE, "--rest_port", "8000"), "Use either config_path or model_path"),
+    (("--rest_port", "8000"), "Use config_path or model_path"),
+    (("--rest_port", "8000", "--model_name", "a"), "Use config_path or model_path"),
+    ((*CONFIG, "--rest_port", "8000", "--target_device", "GPU"), "exclusive with the config file"),
+    ((*CONFIG, "--rest_port", "8000", "--log_level", "LOUD"), "log_level should be one of"),
+    ((*CONFIG, "--rest_port", "8000", "--rest_workers", "1"), "rest_workers count"),
+    ((*CONFIG, "--port", "9000", "--rest_workers", "2"), "rest_port is not set"),
+    ((*CONFIG, "--rest_port", "8000", "--rest_bind_address", "no such host"), "invalid format"),
+    ((*CONFIG, "--port", "9000", "--metrics_enable"), "rest_port setting is missing"),
+    ((*CONFIG, "--rest_port", "8000", "--metrics_list", "ovms_streams"), "metrics_enable"),
+    ((*CONFIG, "--rest_port", "8000", "--grpc_workers", "0"), "grpc_workers count"),
+    (
+        (*CONFIG, "--rest_port", "8000", "--allowed_media_domains", "example.org"),
+        "error parsing options - unmatched arguments: --allowed_media_domains",
+    ),
+    (
+        (*CONFIG, "--rest_port", "8000", "--no_such_flag"),
+        "error parsing options - unmatched arguments: --no_such_flag",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def outcomes(image: str) -> dict[tuple[str, ...], tuple[int, str]]:
+    """Exit status and output of every wrong command line, tried side by side."""
+    lines = [arguments for arguments, _ in WRONG]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(lines, pool.map(lambda arguments: run(*arguments), lines), strict=True))
+
+
+@pytest.mark.parametrize(("arguments", "says"), WRONG)
+def test_a_wrong_command_line_is_a_usage_error(
+    outcomes: dict[tuple[str, ...], tuple[int, str]], arguments: tuple[str, ...], says: str
+) -> None:
+    status, output = outcomes[arguments]
 
     assert (status, says in output) == (EX_USAGE, True), output
 

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.contract.support import (
+    AT_ONCE,
     AVAILABLE,
     Container,
     config_of,
@@ -23,36 +25,47 @@ def monitoring(**metrics: object) -> dict[str, object]:
     return {"model_config_list": [], "monitoring": {"metrics": metrics}}
 
 
+WRONG: list[object] = [
+    "{",
+    "",
+    {},
+    {"mediapipe_config_list": []},
+    {"model_config_list": [], "_comment": "text"},
+    {"model_config_list": {}},
+    {"model_config_list": [{"config": {}}]},
+    {"model_config_list": [{"config": {"base_path": "/models/a"}}]},
+    {"model_config_list": [{"config": {"name": "a", "models_path": "./"}}]},
+    {"model_config_list": [{"config": {"name": "a"}, "more": 1}]},
+    {"model_config_list": [{"config": {"name": "a", "plugin_config": "{}"}}]},
+    {"model_config_list": [], "mediapipe_config_list": [{"name": "a", "device": "GPU"}]},
+    monitoring(),
+    monitoring(enable="yes"),
+    monitoring(enable=True, endpoint_path="/metrics"),
+    monitoring(enable=True, metrics_list=["ovms_graph_request_latency_us"]),
+    monitoring(enable=True, metrics_list=["ovms_current_graphs", "ovms_current_graphs"]),
+]
+
+
+@pytest.fixture(scope="module")
+def exits(image: str, tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+    """The exit status with every wrong configuration, tried side by side."""
+
+    def attempt(config: object) -> int:
+        container = start(write_models(tmp_path_factory.mktemp("wrong"), config, {}), *CONFIG)
+        try:
+            return container.wait_for_exit(60)
+        finally:
+            container.remove()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(attempt, WRONG))
+
+
 @pytest.mark.parametrize(
-    "config",
-    [
-        "{",
-        "",
-        {},
-        {"mediapipe_config_list": []},
-        {"model_config_list": [], "_comment": "text"},
-        {"model_config_list": {}},
-        {"model_config_list": [{"config": {}}]},
-        {"model_config_list": [{"config": {"base_path": "/models/a"}}]},
-        {"model_config_list": [{"config": {"name": "a", "models_path": "./"}}]},
-        {"model_config_list": [{"config": {"name": "a"}, "more": 1}]},
-        {"model_config_list": [{"config": {"name": "a", "plugin_config": "{}"}}]},
-        {"model_config_list": [], "mediapipe_config_list": [{"name": "a", "device": "GPU"}]},
-        monitoring(),
-        monitoring(enable="yes"),
-        monitoring(enable=True, endpoint_path="/metrics"),
-        monitoring(enable=True, metrics_list=["ovms_graph_request_latency_us"]),
-        monitoring(enable=True, metrics_list=["ovms_current_graphs", "ovms_current_graphs"]),
-    ],
-    ids=lambda config: config if isinstance(config, str) else json.dumps(config),
+    "number", range(len(WRONG)), ids=[text if isinstance(text, str) else json.dumps(text) for text in WRONG]
 )
-def test_a_wrong_configuration_ends_the_process(image: str, tmp_path: Path, config: object) -> None:
-    write_models(tmp_path, config, {})
-    container = start(tmp_path, *CONFIG)
-    try:
-        assert container.wait_for_exit(20) != 0
-    finally:
-        container.remove()
+def test_a_wrong_configuration_ends_the_process(exits: list[int], number: int) -> None:
+    assert exits[number] != 0
 
 
 def test_a_missing_configuration_ends_the_process(image: str, tmp_path: Path) -> None:

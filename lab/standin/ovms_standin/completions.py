@@ -50,11 +50,13 @@ class Completions:
         registry.running(name, 1)
         try:
             request, answer = _ask(servable, path, document)
-        except InvalidArgument as error:
+        except (InvalidArgument, StatusError) as error:
             registry.running(name, -1)
             registry.add("ovms_graph_error", name, method)
             logger.error("Failed to process request: %s", error)
-            raise error.as_status(servable.node.name) from error
+            if isinstance(error, InvalidArgument):
+                raise error.as_status(servable.node.name) from error
+            raise
         if request.stream:
             events = self._events(request, answer, name, started)
             return StreamingResponse(

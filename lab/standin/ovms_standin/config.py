@@ -163,7 +163,8 @@ def _parse(file: Path) -> Any:
 
 
 def _base_path(node: dict[str, Any], root: Path) -> Path:
-    return root / node.get("base_path", node["name"])
+    base: str = node.get("base_path", node["name"])
+    return root / base
 
 
 def _graph_entry(node: dict[str, Any], root: Path) -> GraphEntry:

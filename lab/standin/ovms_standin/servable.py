@@ -127,10 +127,12 @@ class Servable:
             raise StatusError(StatusCode.LLM_NODE_RESOURCE_STATE_INITIALIZATION_FAILED) from error
 
     def ask(self, request: ChatRequest) -> Answer:
-        """Queue the request; raises InvalidArgument if GenAI refuses it."""
+        """Queue the request; raises InvalidArgument if GenAI refuses it, StatusError after ``retire``."""
         messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         images = tuple((image.width, image.height, image.data) for image in request.images)
         with self._lock:
+            if self._retired:
+                raise StatusError(StatusCode.MEDIAPIPE_DEFINITION_NOT_LOADED_YET)
             number = next(self._numbers)
             self._waiting[number] = messages
             self._connection.send(

@@ -19,6 +19,7 @@ from ovms_standin.routes import Api
 from ovms_standin.status import StatusError
 
 logger = logging.getLogger("serving")
+_KEEP_ALIVE_SECONDS = 24 * 3600  # OVMS never closes an idle connection
 _GRACE_SECONDS = 8  # below the ten that `docker stop` waits
 
 
@@ -89,6 +90,7 @@ class _Run:
             lifespan="off",
             server_header=False,
             date_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         self._http = _HttpServer(config, self._loader)
