@@ -110,7 +110,7 @@ def test_a_release_for_another_ovms_is_refused() -> None:
     [
         {"image": "other:1"},
         {"port": 8003},
-        {"bind_address": "0.0.0.0"},
+        {"bind_address": "10.0.0.5"},
         {"cache_size": 3},
         {"graph": {"max_num_seqs": 2}},
         {"log_level": "DEBUG"},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_a_wrong_password_is_refused_at_once(tmp_path: Path, fake: FakeDepot) ->
     fake.auth = "basic"
     credentials = tmp_path / "c.json"
     host = fake.url.partition("//")[2]
-    credentials.write_text('{"auths": {"%s": {"auth": "c3RvcmU6d3Jvbmc="}}}' % host)  # store:wrong
+    credentials.write_text(json.dumps({"auths": {host: {"auth": "c3RvcmU6d3Jvbmc="}}}))  # store:wrong
     with pytest.raises(EdgeError, match=r"refuses user store \(401\); check user and password") as caught:
         Depot(fake.url, None, credentials).signed_manifest(REF)
     assert "wrong" not in str(caught.value)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from tests.unit.node_depot import FakeDepot, Publisher, manifest_of, node_config
 
 REF = ReleaseRef("vlm", "1.0.0")
 FILES = {
-    "a.bin": random.Random(1).randbytes(300_000),
+    "a.bin": b"".join(sha256(bytes([n % 256, n // 256])).encode() for n in range(4688))[:300_000],
     "sub/b.xml": b"<net/>",
     "empty.txt": b"",
     "twin": b"<net/>",
@@ -232,7 +233,7 @@ def test_another_release_under_this_tag_is_refused(
     ],
 )
 def test_a_release_that_cannot_serve_here_is_refused(
-    config: NodeConfig, fake: FakeDepot, publisher: Publisher, changes: dict[str, object], reason: str
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher, changes: dict[str, Any], reason: str
 ) -> None:
     publisher.publish(fake, manifest_of(FILES, **changes), FILES)
     refused(config, fake, reason)
@@ -279,7 +280,7 @@ def test_killed_anywhere_the_release_is_absent_or_whole_and_the_next_call_goes_o
     source = str(Path(stage_module.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": source}
     fake.bytes_a_second = 600_000
-    moments = random.Random(7)
+    moments = random.Random(7)  # noqa: S311  reproducible moments
     kills = 0
     for _ in range(12):
         process = subprocess.Popen(command, env=environment)

@@ -1,0 +1,255 @@
+"""The gate against real HTTP answers; the engine's part is an object with the calls that the gate makes."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.node.docker import Docker
+from ovms_edge.node.gate import run_gate
+from ovms_edge.node.gate_report import GateReport, Target, local_address
+from ovms_edge.node.probe import questions
+from ovms_edge.node.settings import parse_server_settings
+from tests.unit.node_depot import manifest_of
+from tests.unit.node_ovms import SERVABLE, FakeOvms, config_entry, events, serve
+
+CHAT = "/v3/chat/completions"
+STARTED = "2026-01-01T00:00:00.123456789Z"
+DEVICES = "[serving][info][modelmanager.cpp:156] Available devices for Open VINO: CPU, GPU"
+
+
+class FakeEngine:
+    def __init__(self) -> None:
+        self.status = "running"
+        self.restarts = 0
+        self.log = ["OpenVINO Model Server", DEVICES]
+        self.since = ""
+        self.inspections = 0
+        self.crash_at_inspection = 0
+
+    def container(self, name: str) -> dict[str, Any] | None:
+        self.inspections += 1
+        if self.inspections == self.crash_at_inspection:
+            self.restarts += 1
+        state = {
+            "Status": self.status,
+            "ExitCode": 137,
+            "OOMKilled": self.status == "exited",
+            "StartedAt": STARTED,
+        }
+        return {"State": state, "RestartCount": self.restarts} if self.status != "none" else None
+
+    def log_lines(self, name: str, since: str = "0", tail: str = "all") -> Iterator[str]:
+        self.since = since
+        yield from self.log
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def ovms() -> Iterator[FakeOvms]:
+    listed = b'{"object":"list","data":[{"id":"Qwen/tiny"}],"object":"list"}'
+    answers = {"/v3/models": (200, listed), CHAT: (200, events("a red", " square"))}
+    with serve(FakeOvms(configs=[config_entry()], answers=answers)) as fake:
+        yield fake
+
+
+@pytest.fixture
+def target(ovms: FakeOvms, tmp_path: Path) -> Target:
+    settings = parse_server_settings({"image": "i:1", "servable": SERVABLE, "port": ovms.port})
+    return Target(settings, manifest_of({"a.bin": b"1"}), tmp_path, 4)
+
+
+def gate(engine: FakeEngine, target: Target, wait: float = 0) -> GateReport:
+    return run_gate(cast(Docker, engine), target, wait)
+
+
+def test_a_server_that_answers_passes(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    document = gate(engine, target).document
+    assert document["ok"]
+    assert [check["id"] for check in document["checks"]] == [
+        "container",
+        "state",
+        "listed",
+        "device",
+        "answer",
+    ]
+    assert (document["state"], document["cache_size"], document["restarts"]) == ("AVAILABLE", 4, 0)
+    assert 0 < document["first_token_seconds"] <= document["total_seconds"]
+    assert engine.since == "1767225600.123456789"
+    assert ovms.requests[0]["messages"][0]["content"][0]["type"] == "image_url"
+    assert ovms.requests[0]["temperature"] == 0
+
+
+def failure(report: GateReport, check: str) -> str:
+    assert not report.ok
+    assert [entry.id for entry in report.checks if not entry.ok] == [check]
+    document = report.document
+    assert document["remedy"]
+    return str(document["reason"])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("none", "no container ovms-vlm"),
+        ("exited", r"is exited, exit code 137 (out of memory)"),
+        ("restarting", "is restarting"),
+    ],
+)
+def test_a_container_that_does_not_run_fails(
+    engine: FakeEngine, target: Target, status: str, reason: str
+) -> None:
+    engine.status = status
+    assert reason in failure(gate(engine, target), "container")
+
+
+def test_a_failed_load_ends_the_wait_at_once(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    ovms.configs = [{}, config_entry("LOADING"), config_entry("LOADING", "FAILED_PRECONDITION")]
+    assert "LOADING, FAILED_PRECONDITION" in failure(gate(engine, target, wait=60), "state")
+
+
+def test_a_load_that_takes_its_time_is_waited_for(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    ovms.configs = [{}, {}, config_entry("LOADING"), config_entry()]
+    assert gate(engine, target, wait=60).ok
+
+
+def test_a_server_that_restarts_while_it_loads_ends_the_wait(
+    engine: FakeEngine, target: Target, ovms: FakeOvms
+) -> None:
+    ovms.configs = [{}]
+    engine.crash_at_inspection = 3
+    assert "ended and was started again" in failure(gate(engine, target, wait=60), "state")
+
+
+def test_a_load_that_never_ends_is_given_up(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    ovms.configs = [{}]
+    assert "not AVAILABLE after 0.3 s: OVMS does not list it yet" in failure(
+        gate(engine, target, 0.3), "state"
+    )
+
+
+def test_another_servable_does_not_pass(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    ovms.configs = [{"other": config_entry()[SERVABLE]}]
+    failure(gate(engine, target), "state")
+
+
+def test_a_servable_that_is_not_listed_fails(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    ovms.answers["/v3/models"] = (200, b'{"data": []}')
+    assert "lists nothing" in failure(gate(engine, target), "listed")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "logged", "good"),
+    [
+        ("GPU", "CPU, GPU", True),
+        ("GPU", "CPU, GPU.0, GPU.1", True),
+        ("GPU.1", "CPU, GPU.0, GPU.1", True),
+        ("GPU.1", "CPU, GPU", False),
+        ("GPU", "CPU", False),
+        ("CPU", "CPU", True),
+    ],
+)
+def test_the_device_that_the_graph_asks_for_must_be_there(
+    engine: FakeEngine, target: Target, wanted: str, logged: str, good: bool
+) -> None:
+    engine.log = [f"Available devices for Open VINO: {logged}"]
+    report = gate(engine, replace(target, settings=replace(target.settings, device=wanted)))
+    assert report.ok is good
+    if not good:
+        assert wanted in failure(report, "device")
+
+
+def test_a_rotated_log_is_made_up_for_by_what_was_seen_at_the_same_start(
+    engine: FakeEngine, target: Target
+) -> None:
+    engine.log = []
+    failure(gate(engine, target), "device")
+    assert gate(engine, replace(target, known_devices=("CPU", "GPU"), known_start=STARTED)).ok
+    failure(gate(engine, replace(target, known_devices=("CPU", "GPU"), known_start="before")), "device")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (events("a", model="other"), "came from 'other'"),
+        (events("a", finish="tool_calls"), "ended with 'tool_calls'"),
+        (events(), "ended with 'nothing'"),
+        (events("a", tokens=0), "has no tokens"),
+    ],
+)
+def test_a_wrong_answer_fails(
+    engine: FakeEngine, target: Target, ovms: FakeOvms, answer: bytes, reason: str
+) -> None:
+    ovms.answers[CHAT] = (200, answer)
+    assert reason in failure(gate(engine, target), "answer")
+
+
+def test_a_server_that_cannot_answer_fails(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    ovms.answers[CHAT] = (500, b'{"error": "Mediapipe execution failed"}')
+    assert "answered 500: Mediapipe execution failed" in failure(gate(engine, target), "answer")
+
+
+def golden(target: Target, **entry: object) -> Target:
+    question = {"id": "square", "prompt": "What is it?", "image": "a.png", **entry}
+    manifest = manifest_of({"a.png": b"png"}, golden=(question,))
+    (target.release_directory / "a.png").write_bytes(b"png")
+    return replace(target, manifest=manifest)
+
+
+def test_the_golden_set_is_asked_where_there_is_one(
+    engine: FakeEngine, target: Target, ovms: FakeOvms
+) -> None:
+    assert gate(engine, golden(target, contains=["Red", "square"])).ok
+    image, text = ovms.requests[0]["messages"][0]["content"]
+    assert image["image_url"]["url"] == f"data:image/png;base64,{base64.b64encode(b'png').decode()}"
+    assert text["text"] == "What is it?"
+
+
+def test_an_answer_without_what_it_must_contain_fails(engine: FakeEngine, target: Target) -> None:
+    assert "lacks blue: 'a red square'" in failure(gate(engine, golden(target, contains=["blue"])), "answer")
+
+
+@pytest.mark.parametrize(
+    "entry", [{"image": "b.png"}, {"prompt": None, "image": None}, {"max_completion_tokens": "x"}]
+)
+def test_a_golden_set_that_is_not_readable_is_an_error(target: Target, entry: dict[str, object]) -> None:
+    broken = golden(target, **entry)
+    with pytest.raises(EdgeError, match="golden set"):
+        questions(broken.manifest, broken.release_directory, SERVABLE)
+
+
+def test_the_built_in_picture_is_a_png(target: Target) -> None:
+    (question,) = questions(target.manifest, target.release_directory, SERVABLE)
+    url = question.body["messages"][0]["content"][0]["image_url"]["url"]
+    data = base64.b64decode(url.partition("base64,")[2])
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    position, chunks = 8, {}
+    while position < len(data):
+        (size,) = struct.unpack_from(">I", data, position)
+        kind, content = data[position + 4 : position + 8], data[position + 8 : position + 8 + size]
+        (crc,) = struct.unpack_from(">I", data, position + 8 + size)
+        assert crc == zlib.crc32(kind + content)
+        chunks[kind] = content
+        position += size + 12
+    width, height = struct.unpack_from(">II", chunks[b"IHDR"])
+    assert len(zlib.decompress(chunks[b"IDAT"])) == height * (1 + 3 * width)
+
+
+@pytest.mark.parametrize(
+    ("bind", "address"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("127.0.0.1", "127.0.0.1"), ("10.1.2.3", "10.1.2.3")],  # noqa: S104
+)
+def test_the_gate_asks_where_the_port_is_published(target: Target, bind: str, address: str) -> None:
+    assert local_address(replace(target.settings, bind_address=bind)) == address
