@@ -19,7 +19,7 @@ def config_entry(state: str = "AVAILABLE", error_code: str = "OK") -> dict[str, 
 
 
 def events(*texts: str, finish: str = "stop", model: str = SERVABLE, tokens: int | None = 2) -> bytes:
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {"choices": [{"delta": {"content": text}, "finish_reason": None}], "model": model} for text in texts
     ]
     if chunks:
