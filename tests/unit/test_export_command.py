@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -221,7 +220,7 @@ def test_kill_at_any_moment_never_leaves_half_a_model(
         "PAUSE": "0.05",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
-    command = [sys.executable, "-c", textwrap.dedent(DRIVER), str(converter.cli), *arguments]
+    command = [sys.executable, "-c", DRIVER, str(converter.cli), *arguments]
     started = time.monotonic()
     subprocess.run([*command, "--cache_size", "1"], check=True, env=environment)
     duration = time.monotonic() - started
@@ -239,6 +238,25 @@ def test_kill_at_any_moment_never_leaves_half_a_model(
         assert visible(target.parent) == {"tiny-ov-int8", "config.json"}
     subprocess.run([*command, "--cache_size", "99", "--overwrite_models"], check=True, env=environment)
     assert read_export(target).options["cache_size"] == 99
+
+
+def test_converter_dies_with_a_killed_export(
+    arguments: list[str], converter: Converter, target: Path
+) -> None:
+    environment = {
+        **os.environ,
+        "PAUSE": "60",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    command = [sys.executable, "-c", DRIVER, str(converter.cli), *arguments]
+    with subprocess.Popen(command, env=environment) as process:
+        deadline = time.monotonic() + 20
+        while not Place(target).staging.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    recover(Place(target))
+    assert visible(target.parent) == set()
 
 
 def recover(place: Place, deadline_seconds: float = 5.0) -> None:
