@@ -57,10 +57,11 @@ def main(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cont
     """One good graph (relative models_path, in the model's directory), one bad, one directory with none."""
     models = tmp_path_factory.mktemp("main")
     copy_model(models / NAME)
-    metrics = {"monitoring": {"metrics": {"enable": True}}}
+    config = config_of(NAME, "bad", "without-graph", monitoring={"metrics": {"enable": True}})
+    config["model_config_list"].append({"config": {"name": NAME, "base_path": "/models/bad"}})
     write_models(
         models,
-        config_of(NAME, "bad", "without-graph", **metrics),
+        config,
         {NAME: graph("cache_size: 1", models_path="./"), "bad": graph("block_size: 32")},
     )
     (models / "without-graph").mkdir()

@@ -158,6 +158,9 @@ class Container:
         found = _docker("inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", self.id).split()
         return found[0] == "true", int(found[1])
 
+    def config(self) -> str:
+        return (self.models / "config.json").read_text(encoding="utf-8")
+
     def execute(self, *command: str) -> int:
         """Run a command in the container; return its exit status."""
         found = subprocess.run(["docker", "exec", self.id, *command], capture_output=True, check=False)

@@ -139,14 +139,13 @@ def test_the_server_stays_up_with_failed_graphs(bad: Container) -> None:
 
 
 GOOD = {
-    "plugin-config-empty": graph("plugin_config: ''"),
     "everything-portable": graph(
         "cache_size: 1 max_num_batched_tokens: 512 dynamic_split_fuse: false enable_prefix_caching: true "
         "best_of_limit: 2 max_tokens_limit: 100 pipeline_type: VLM_CB "
         'plugin_config: \'{"KV_CACHE_PRECISION": "u8", "CACHE_DIR": "/tmp/cache", "NUM_STREAMS": 1}\''
     ),
     "other-input-name": GRAPH.replace("PAYLOAD:input", "PAYLOAD:request").replace(
-        "OPTIONS", f'models_path: "/weights" device: "{DEVICE}"'
+        "OPTIONS", f'models_path: "/weights" device: "{DEVICE}" plugin_config: \'\''
     ),
 }
 
