@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 
-from . import containers, depot, files, images, lab, standin, store, teardown
+from . import containers, depot, files, images, lab, made, standin, store
 from .console import Console
 from .settings import RELEASE, Settings
 from .shell import run
@@ -44,7 +44,7 @@ class Demo:
             Step("venv", "Python environment", ("machine",), self.venv),
             Step("depot", "depot", ("images",), self._logged(self.depot)),
             Step("standin", "OVMS stand-in, in the depot", ("depot",), self._logged(self.standin)),
-            Step("stores", "three bare stores", ("depot",), self._logged(self.stores)),
+            Step("stores", "three store hosts", ("depot",), self._logged(self.stores)),
             Step("model", "tiny Qwen2.5-VL", ("venv",), self.model),
             Step("export", "export to INT8", ("model",), self.export),
             Step("release", "release: build, sign, publish", ("export", "depot"), self.release),
@@ -101,16 +101,15 @@ class Demo:
 
     def venv(self, log: Path) -> bool:
         project = self.settings.project
-        if not self.python.exists():
-            teardown.note_made(self.settings, project / ".venv")
+        made.note(self.settings, project / ".venv")
         before = self._venv_stamp()
         # pip's cache goes with the lab, not into the home directory.
         cache = {"PIP_CACHE_DIR": str(self.settings.home / "pip-cache")}
         run(["make", "--no-print-directory", "venv", f"PYTHON={sys.executable}"],
             cwd=project, environment=self._environment(cache), log=log)  # fmt: skip
         if shutil.which("ansible-playbook") is None:
-            teardown.note_made(self.settings, self.link)
             self.link.unlink(missing_ok=True)  # left by a checkout that is gone
+            made.note(self.settings, self.link)
             self.link.symlink_to(project / ".venv" / "bin" / "ansible-playbook")
         return self._venv_stamp() != before
 
@@ -123,7 +122,7 @@ class Demo:
 
         def make() -> None:
             shutil.rmtree(target, ignore_errors=True)
-            self._run([self.python, "lab/tiny_model.py", target], log)
+            self._run([self.python, "lab/tiny_model.py", target], log, self._own_home())
 
         return self._once("model", self._model_key(), make)
 
@@ -137,7 +136,7 @@ class Demo:
                 "--source_model", home / "source", "--model_name", SERVABLE, "--weight-format", "int8",
                 "--target_device", "GPU", "--model_repository_path", home / "repository",
                 "--cache_size", "2", "--max_num_seqs", "1", "--enable_prefix_caching",
-            ], log)  # fmt: skip
+            ], log, self._own_home())  # fmt: skip
 
         return self._once("export", self._export_key(), make)
 
@@ -171,8 +170,10 @@ class Demo:
 
     def site(self, log: Path) -> bool:
         node_tool = self.settings.project / "roles" / "node_agent" / "files" / "ovms-node"
-        if not node_tool.exists():
-            teardown.note_made(self.settings, node_tool)
+        made.note(self.settings, node_tool)
+        made.note(self.settings, self.settings.project / "build" / "verify_fleet.json")
+        for directory in ("cp", "tmp"):  # Ansible's sockets and scratch space
+            made.note(self.settings, Path.home() / ".ansible" / directory)
         self._run(["make", "--no-print-directory", "node-tool", f"PYTHON={sys.executable}"], log)
         self._playbook("site.yml", log)
         return True
@@ -197,8 +198,14 @@ class Demo:
     def _edge(self, words: Sequence[str | Path], log: Path) -> None:
         self._run([self.python.with_name("ovms-edge"), *words], log)
 
-    def _run(self, words: Sequence[str | Path], log: Path) -> None:
-        run(words, cwd=self.settings.project, environment=self._environment({}), log=log)
+    def _run(self, words: Sequence[str | Path], log: Path, more: dict[str, str] | None = None) -> None:
+        run(words, cwd=self.settings.project, environment=self._environment(more or {}), log=log)
+
+    def _own_home(self) -> dict[str, str]:
+        """A home directory for tools that leave caches and records in it: it goes with the lab."""
+        home = self.settings.home / "home"
+        home.mkdir(exist_ok=True)
+        return {"HOME": str(home)}
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:
         return {**os.environ, **more, "PATH": f"{self.python.parent}:{os.environ['PATH']}"}

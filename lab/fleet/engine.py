@@ -16,8 +16,17 @@ from .settings import Settings
 from .shell import run, succeeds, tail, wait_until
 
 _DATA = tuple(
-    Path(path) for path in ("/var/lib/docker", "/var/lib/containerd", "/opt/containerd", "/etc/docker")
+    Path(path)
+    for path in (
+        "/var/lib/docker",
+        "/var/lib/containerd",
+        "/opt/containerd",
+        "/etc/docker",
+        "/run/docker",
+        "/run/containerd",
+    )
 )
+_GROUP = "docker"  # made by Debian's package, which leaves it behind
 _START_SECONDS = 60.0
 _STOP_SECONDS = 90.0
 
@@ -30,7 +39,8 @@ def remember_machine(settings: Settings) -> None:
     """Note once what was there before us: ``remove_data`` leaves that alone. Call before packages come."""
     path = _record(settings)
     if not path.exists():
-        files.write_json(path, {"made": [str(path) for path in _DATA if not path.exists()], "started": False})
+        absent = [str(directory) for directory in _DATA if not directory.exists()]
+        files.write_json(path, {"made": absent, "group": not _group_exists(), "started": False})
 
 
 def ensure(settings: Settings, console: Console) -> None:
@@ -105,6 +115,12 @@ def remove_data(settings: Settings) -> None:
     for path in made_by_lab(settings):
         if path.exists():
             shutil.rmtree(path)
+    if files.read_json(_record(settings)).get("group") and _group_exists():
+        run(["groupdel", _GROUP])
+
+
+def _group_exists() -> bool:
+    return succeeds(["getent", "group", _GROUP])
 
 
 def _record(settings: Settings) -> Path:

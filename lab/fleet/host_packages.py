@@ -17,7 +17,8 @@ from .console import Console
 from .settings import Settings
 from .shell import run, succeeds
 
-_APT = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600", "-o", "APT::Install-Recommends=false"]
+_APT = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600", "-o", "APT::Install-Recommends=false",
+        "-o", "APT::Keep-Downloaded-Packages=false"]  # fmt: skip
 _ENVIRONMENT = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 
-from . import containers, depot, engine, files, host_packages, images, inventory, standin, store
+from . import containers, depot, engine, host_packages, images, inventory, made, standin, store
 from .console import Console
 from .containers import docker
 from .settings import Settings
@@ -61,22 +61,10 @@ def down_all(settings: Settings, console: Console) -> None:
         engine.stop(settings)
         console.say("stopped the Docker engine")
     _remove_packages(settings, console)
-    for path in made_paths(settings):
-        _delete(path)
+    made.remove(settings)
     if settings.home.exists():
         shutil.rmtree(settings.home)
         console.say(f"removed {settings.home.relative_to(settings.project)}")
-
-
-def note_made(settings: Settings, path: Path) -> None:
-    """Put ``path`` on record as made by the lab; call it before making it."""
-    record = settings.home / "host" / "paths.json"
-    paths = files.read_json(record).get("paths", [])
-    files.write_json(record, {"paths": sorted({*paths, str(path)})})
-
-
-def made_paths(settings: Settings) -> list[Path]:
-    return [Path(path) for path in files.read_json(settings.home / "host" / "paths.json").get("paths", [])]
 
 
 def _remove_images_and_volume(settings: Settings) -> None:
@@ -99,10 +87,3 @@ def _remove_packages(settings: Settings, console: Console) -> None:
             "remove those others and run it again, or keep them and delete .lab by hand",
         )
     engine.remove_data(settings)
-
-
-def _delete(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
-        shutil.rmtree(path)
