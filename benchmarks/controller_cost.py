@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BIN = Path(sys.executable).parent
+BIN = ROOT / ".venv" / "bin"
 PR_SET_CHILD_SUBREAPER = 36
 AIMS = {"site.yml": 2.0, "playbooks/verify_fleet.yml": 0.3}  # CPU seconds per store
 
