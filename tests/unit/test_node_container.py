@@ -48,7 +48,7 @@ def test_container_is_confined() -> None:
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["Memory"] == host["MemorySwap"] == 30 * GIB
     assert host["PidsLimit"] > 0
-    assert host["RestartPolicy"] == {"Name": "unless-stopped"}
+    assert host["RestartPolicy"] == {"Name": "always"}
     assert {mount["Target"]: mount["ReadOnly"] for mount in host["Mounts"]} == {
         "/models": True,
         "/cache": False,

@@ -155,6 +155,7 @@ def test_a_flipped_byte_on_the_node_is_found_and_mended(config: NodeConfig) -> N
     assert damaged_files(staged) == ["a.bin"]
     with pytest.raises(EdgeError, match=r"damaged: a\.bin; .*stage vlm@1\.0\.0 --verify"):
         verify_release(staged, config.allowed_signers_file)
+    assert plan_stage(config, REF, read_every_byte=True).fetch_bytes == len(FILES["a.bin"])
     assert stage(config, read_every_byte=True)
     assert tree(config) == FILES
 

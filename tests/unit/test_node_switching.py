@@ -95,3 +95,15 @@ def test_a_container_of_somebody_else_is_never_touched() -> None:
     inspected = {"Config": {"Labels": {}}, "State": {"Status": "running"}}
     with pytest.raises(EdgeError, match="did not make"):
         seen(inspected, "ovms-vlm")
+
+
+def test_ours_is_read_with_its_ports() -> None:
+    inspected = {
+        "Config": {"Labels": {"ovms-edge.spec": "abc", "ovms-edge.release": "vlm@1"}},
+        "State": {"Status": "running"},
+        "HostConfig": {
+            "PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8002"}], "9/tcp": None}
+        },
+    }
+    assert seen(inspected, "ovms-vlm") == Seen("abc", "vlm@1", "running", (8002,))
+    assert seen(None, "ovms-vlm") is None

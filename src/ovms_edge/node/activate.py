@@ -96,9 +96,8 @@ def activate(
     document: dict[str, Any] = {"ok": True, "changed": False, "release": str(ref)}
     if situation.nothing_to_do:
         return {**document, **_adopt_settings(config, situation.state, settings, check)}
-    own_port = situation.state.active.settings.get("port") if situation.state.active else None
     running = [entry for entry in (situation.current, situation.aside) if entry and entry.running]
-    if not running or own_port != settings.port:
+    if not any(settings.port in entry.ports for entry in running):
         _require_free_port(docker, settings)
     diff = _diff(situation, ref)
     if check:

@@ -24,6 +24,9 @@ MASQUERADE_OPTION = "com.docker.network.bridge.enable_ip_masquerade"
 
 SERVER_UID = 5000  # user ovms of the image (model_server v2025.4.1, Dockerfile.ubuntu)
 REST_PORT = 8000
+# Not unless-stopped: an engine that was killed stops what it finds running when it comes back, remembers that
+# as a stop by hand, and starts nothing again (seen with Docker 26.1).
+RESTART_POLICY = "always"
 PIDS_LIMIT = 1024
 STOP_TIMEOUT_SECONDS = 30
 _SPEC_DIGITS = 12
@@ -80,7 +83,7 @@ class DesiredServer:
             "PortBindings": {
                 f"{REST_PORT}/tcp": [{"HostIp": settings.bind_address, "HostPort": str(settings.port)}]
             },
-            "RestartPolicy": {"Name": "unless-stopped"},
+            "RestartPolicy": {"Name": RESTART_POLICY},
             "NetworkMode": settings.network,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],

@@ -86,6 +86,12 @@ class Docker:
         path = self._path(f"/containers/{quote(name)}/stop", t=str(timeout_seconds))
         self._call("POST", path, timeout=timeout_seconds + _TIMEOUT_SECONDS)
 
+    def set_restart_policy(self, name: str, policy: str) -> None:
+        """Set what the engine does when the container ends or the host starts: ``always`` or ``no``."""
+        self._call(
+            "POST", self._path(f"/containers/{quote(name)}/update"), {"RestartPolicy": {"Name": policy}}
+        )
+
     def rename(self, name: str, new_name: str) -> None:
         """Rename a container, running or not."""
         self._call("POST", self._path(f"/containers/{quote(name)}/rename", name=new_name))

@@ -63,6 +63,11 @@ class GateReport:
         return self.failure is None
 
     @property
+    def reason(self) -> str:
+        """Why it did not pass; empty if it did."""
+        return self.failure[0] if self.failure else ""
+
+    @property
     def document(self) -> dict[str, Any]:
         """The document of ``verify``."""
         reason = {"reason": self.failure[0], "remedy": self.failure[1]} if self.failure else {}

@@ -69,12 +69,13 @@ def plan_stage(config: NodeConfig, ref: ReleaseRef, read_every_byte: bool = Fals
         raise EdgeError(
             f"the depot's {ref} holds {manifest.ref}", "publish it again with ovms-edge release publish"
         )
-    if _is_complete(paths, ref, signed, read_every_byte):
+    damaged = _damaged(paths, ref, signed, read_every_byte)
+    if damaged == []:
         return StagePlan(ref, manifest, signed, True, (), {}, 0)
     for version in manifest.ovms_versions:
         check_options(manifest.graph, version)
     plan_memory(memory_bytes()[0], manifest.memory.weights_bytes, None)
-    return _plan_missing(paths, ref, manifest, signed)
+    return _plan_missing(paths, ref, manifest, signed, damaged or [])
 
 
 def apply_stage(config: NodeConfig, plan: StagePlan) -> None:
@@ -104,10 +105,13 @@ def apply_stage(config: NodeConfig, plan: StagePlan) -> None:
     record(paths.journal, "staged", release=str(plan.ref), bytes=plan.manifest.total_bytes)
 
 
-def _is_complete(paths: StatePaths, ref: ReleaseRef, signed: SignedManifest, read_every_byte: bool) -> bool:
+def _damaged(
+    paths: StatePaths, ref: ReleaseRef, signed: SignedManifest, read_every_byte: bool
+) -> list[str] | None:
+    """Return the paths of files that are not as they should be; None if the release is not here."""
     present = staged_release(paths, ref)
     if present is None:
-        return False
+        return None
     if present.manifest_bytes != signed.manifest:
         raise EdgeError(
             f"{ref} in the depot is another than the {ref} on this node",
@@ -116,15 +120,16 @@ def _is_complete(paths: StatePaths, ref: ReleaseRef, signed: SignedManifest, rea
     wrong = damaged_files(present) if read_every_byte else misshapen_files(present)
     for path in wrong:
         log(f"{ref}: {path} is damaged and will be fetched again")
-    return not wrong
+    return wrong
 
 
 def _plan_missing(
-    paths: StatePaths, ref: ReleaseRef, manifest: Manifest, signed: SignedManifest
+    paths: StatePaths, ref: ReleaseRef, manifest: Manifest, signed: SignedManifest, damaged: list[str]
 ) -> StagePlan:
     staging = paths.staging(ref)
     done = tuple(file for file in manifest.files if _is_done(staging / "tree" / file.path, file))
-    wanted = {file.sha256 for file in manifest.files if file not in done}
+    # what is damaged here may be the same bytes on disk under the name of another release
+    wanted = {file.sha256 for file in manifest.files if file not in done and file.path not in damaged}
     link_from = {
         file.sha256: release.directory / file.path
         for release in staged_releases(paths)

@@ -7,14 +7,18 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.node.container import MASQUERADE_OPTION, STOP_TIMEOUT_SECONDS, DesiredServer, network_body
-from ovms_edge.node.docker import Docker, registry_of
+from ovms_edge.node.container import (
+    RESTART_POLICY,
+    STOP_TIMEOUT_SECONDS,
+    DesiredServer,
+)
+from ovms_edge.node.docker import Docker
 from ovms_edge.node.gate import log_tail, run_gate
 from ovms_edge.node.gate_report import GateReport, Target, is_available
-from ovms_edge.node.generation import build_generation, make_cache, prune_generations
+from ovms_edge.node.generation import prune_generations
 from ovms_edge.node.output import log, utc_now
 from ovms_edge.node.paths import StatePaths
-from ovms_edge.node.registry_auth import credentials_for
+from ovms_edge.node.prepare import prepare
 from ovms_edge.node.releases import StagedRelease, staged_release
 from ovms_edge.node.settings import NodeConfig, parse_server_settings
 from ovms_edge.node.state import Deployment, Pending, State, record, save_state
@@ -83,7 +87,7 @@ class Switch:
         steps = settle_steps(state, self._seen(self._name), self._seen(self._aside))
         state = self._settle(state, steps)
         current = self._seen(self._name)
-        self._prepare()
+        self._places = prepare(self._config, self._docker, self._desired, self._release)
         if current and current.spec == self._desired.spec:
             outcome = self._repair(state, current)
         else:
@@ -98,31 +102,13 @@ class Switch:
             elif step is Step.REMOVE_ASIDE:
                 self._docker.remove(self._aside)
             else:
-                self._docker.rename(self._aside, self._name)
+                self._restore_aside()
                 self._docker.start(self._name)
         if steps or state.pending:
             state = replace(state, pending=None)
             save_state(self._paths.state, state)
             record(self._paths.journal, "settled", steps=[step.name.lower() for step in steps])
         return state
-
-    def _prepare(self) -> None:
-        """Everything that can fail while the old container still serves."""
-        settings = self._desired.settings
-        if self._docker.image(settings.image) is None:
-            log(f"pulling {settings.image}")
-            credentials = credentials_for(registry_of(settings.image), self._config.credentials_file)
-            self._docker.pull(settings.image, credentials)
-        network = self._docker.network(settings.network)
-        if network is None:
-            self._docker.create_network(network_body(settings.network))
-        elif network["Options"].get(MASQUERADE_OPTION) != "false":
-            raise EdgeError(
-                f"Docker network {settings.network} lets containers out, and OVMS fetches any URL",
-                f"remove it (docker network rm {settings.network}) or set another network",
-            )
-        self._models = build_generation(self._paths, self._desired, self._release)
-        self._cache = make_cache(self._paths)
 
     def _repair(self, state: State, current: Seen) -> Outcome:
         """Bring the right container to serve, or gate it if it serves and never was."""
@@ -131,7 +117,7 @@ class Switch:
             log(f"container {self._name} is {current.status}: starting it")
         report = self._start_and_gate()
         if not report.ok:
-            log(f"{report.failure}: making the container anew")
+            log(f"{report.reason}: making the container anew")
             untouched = False
             self._docker.remove(self._name)
             self._create()
@@ -154,6 +140,8 @@ class Switch:
             self._create()
             if old:
                 log(f"stopping {old.release}")
+                # a host that starts in the middle of this starts one of the two, not both
+                self._docker.set_restart_policy(self._aside, "no")
                 self._docker.stop(self._aside, self._stop_seconds(state))
             report = self._start_and_gate()
         except EdgeError as error:
@@ -162,7 +150,7 @@ class Switch:
             self._commit(state, report)
             return Outcome(report, changed=True)
         tail = log_tail(self._docker, self._name)
-        log(f"{report.failure and report.failure[0]}: bringing back what was there before")
+        log(f"{report.reason}: bringing back what was there before")
         serving = self._bring_back(state, old)
         raise self._failed(report, serving, changed=bool(old and old.running and serving is None), tail=tail)
 
@@ -178,7 +166,7 @@ class Switch:
         if self._seen(self._aside):
             if self._seen(self._name):
                 self._docker.remove(self._name)
-            self._docker.rename(self._aside, self._name)
+            self._restore_aside()
         elif old is None and self._seen(self._name):
             self._docker.remove(self._name)
         serving = None
@@ -194,8 +182,12 @@ class Switch:
         self._prune(state)
         return serving
 
+    def _restore_aside(self) -> None:
+        self._docker.set_restart_policy(self._aside, RESTART_POLICY)
+        self._docker.rename(self._aside, self._name)
+
     def _create(self) -> None:
-        self._docker.create_container(self._name, self._desired.body(self._models, self._cache))
+        self._docker.create_container(self._name, self._desired.body(self._places.models, self._places.cache))
 
     def _start_and_gate(self) -> GateReport:
         self._docker.start(self._name)

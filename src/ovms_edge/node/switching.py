@@ -29,6 +29,7 @@ class Seen:
     spec: str
     release: str
     status: str
+    ports: tuple[int, ...] = ()  # of the host
 
     @property
     def running(self) -> bool:
@@ -46,7 +47,9 @@ def seen(inspected: Mapping[str, Any] | None, name: str) -> Seen | None:
             f"a container {name} is there that ovms-node did not make",
             f"remove or rename it (docker rm -f {name}), or set another container name",
         )
-    return Seen(labels[SPEC_LABEL], labels.get(RELEASE_LABEL, ""), inspected["State"]["Status"])
+    bindings = inspected["HostConfig"].get("PortBindings") or {}
+    ports = tuple(int(entry["HostPort"]) for published in bindings.values() for entry in published or ())
+    return Seen(labels[SPEC_LABEL], labels.get(RELEASE_LABEL, ""), inspected["State"]["Status"], ports)
 
 
 class Step(Enum):
