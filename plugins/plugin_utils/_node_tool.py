@@ -19,6 +19,7 @@ PACKAGED_TOOL = Path(__file__).resolve().parents[2] / "roles/node_agent/files/ov
 
 _COMMAND_NOT_FOUND = 127
 _SHOWN_STDERR_LINES = 20
+_NO_INPUT = "\n"
 
 # Runs the zipapp that arrives on standard input, and leaves nothing behind.
 _RUN_FROM_STDIN = (
@@ -119,5 +120,6 @@ class NodeToolAction(ActionBase):
         }
 
     def _execute(self, argv: list[str], stdin: str | bytes | None) -> dict[str, Any]:
-        done = self._low_level_execute_command(shlex.join(argv), in_data=stdin)
+        # Never without input: Ansible then asks SSH for a terminal, and log lines would mix with the answer.
+        done = self._low_level_execute_command(shlex.join(argv), in_data=stdin or _NO_INPUT)
         return parse_answer(done["rc"], done["stdout"], done["stderr"])
