@@ -63,10 +63,9 @@ def ensure(settings: Settings, console: Console) -> None:
 def _start_dockerd(settings: Settings) -> None:
     log, pid_file = settings.home / "host" / "dockerd.log", _pid_file(settings)
     pid_file.unlink(missing_ok=True)
-    files.write_json(
-        _record(settings),
-        {**files.read_json(_record(settings)), "started": True, "firewall": firewall.state()},
-    )
+    record = files.read_json(_record(settings))
+    if not record.get("started"):  # later, Docker's own rules may be there already
+        files.write_json(_record(settings), {**record, "started": True, "firewall": firewall.state()})
     with log.open("ab") as output:
         process = subprocess.Popen(
             ["dockerd", "--pidfile", str(pid_file)],

@@ -23,8 +23,9 @@ def announcement(settings: Settings) -> list[str]:
     if packages:
         lines.append(f"install by apt: {' '.join(packages)} and what they depend on")
     if not engine.answers():
-        lines.append("start the Docker engine" + (" once it is installed" if packages else ""))
-        lines.append(f"build container images: {', '.join(image.tag for image in images.catalogue())}")
+        lines.append("start the Docker engine")
+        tags = ", ".join(image.tag for image in images.catalogue())
+        lines.append(f"build container images, where that is not done yet: {tags}")
     else:
         outdated = images.outdated(settings)
         if outdated:
