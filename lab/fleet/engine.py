@@ -40,7 +40,8 @@ def remember_machine(settings: Settings) -> None:
     path = _record(settings)
     if not path.exists():
         absent = [str(directory) for directory in _DATA if not directory.exists()]
-        files.write_json(path, {"made": absent, "group": not _group_exists(), "started": False})
+        before = {"made": absent, "group": not _group_exists(), "firewall": firewall.state()}
+        files.write_json(path, {**before, "started": False})
 
 
 def ensure(settings: Settings, console: Console) -> None:
@@ -52,20 +53,18 @@ def ensure(settings: Settings, console: Console) -> None:
             f"no Docker engine answers at DOCKER_HOST {os.environ['DOCKER_HOST']}",
             "start it, or unset DOCKER_HOST",
         )
-    if Path("/run/systemd/system").is_dir():
+    files.write_json(_record(settings), {**files.read_json(_record(settings)), "started": True})
+    if _systemd():
         console.say("starting the Docker engine (systemctl start docker)")
         run(["systemctl", "start", "docker"], remedy="see: journalctl -u docker")
-        return
-    console.say("starting the Docker engine (dockerd, in the background)")
-    _start_dockerd(settings)
+    else:
+        console.say("starting the Docker engine (dockerd, in the background)")
+        _start_dockerd(settings)
 
 
 def _start_dockerd(settings: Settings) -> None:
     log, pid_file = settings.home / "host" / "dockerd.log", _pid_file(settings)
     pid_file.unlink(missing_ok=True)
-    record = files.read_json(_record(settings))
-    if not record.get("started"):  # later, Docker's own rules may be there already
-        files.write_json(_record(settings), {**record, "started": True, "firewall": firewall.state()})
     with log.open("ab") as output:
         process = subprocess.Popen(
             ["dockerd", "--pidfile", str(pid_file)],
@@ -85,18 +84,18 @@ def _start_dockerd(settings: Settings) -> None:
 
 
 def stop(settings: Settings) -> None:
-    """Stop the dockerd that the lab started, if it still runs."""
+    """Stop the engine that came with the lab, and undo what it did to the network."""
     pid = _our_process(settings)
-    if pid is None:
-        return
-    os.kill(pid, signal.SIGTERM)
-    wait_until(
-        lambda: _our_process(settings) is None,
-        _STOP_SECONDS,
-        lambda: EdgeError(
-            f"dockerd (process {pid}) does not end", f"see {settings.home / 'host' / 'dockerd.log'}"
-        ),
-    )
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        log = settings.home / "host" / "dockerd.log"
+        wait_until(
+            lambda: _our_process(settings) is None,
+            _STOP_SECONDS,
+            lambda: EdgeError(f"dockerd (process {pid}) does not end", f"see {log}"),
+        )
+    elif _systemd() and answers():
+        run(["systemctl", "stop", "docker.socket", "docker.service"], remedy="see: journalctl -u docker")
     firewall.restore(files.read_json(_record(settings)).get("firewall", {}))
 
 
@@ -116,6 +115,10 @@ def remove_data(settings: Settings) -> None:
             shutil.rmtree(path)
     if files.read_json(_record(settings)).get("group") and _group_exists():
         run(["groupdel", _GROUP])
+
+
+def _systemd() -> bool:
+    return Path("/run/systemd/system").is_dir()
 
 
 def _group_exists() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 def state() -> dict[str, Any]:
     """Forwarding switch and policy of the FORWARD chain, as they are now."""
-    return {"ip_forward": _FORWARDING.read_text().strip(), "policy": _policy(run(["iptables-save"]))}
+    rules = run(["iptables-save"]) if shutil.which("iptables-save") else ""
+    return {"ip_forward": _FORWARDING.read_text().strip(), "policy": _policy(rules)}
 
 
 def restore(before: dict[str, Any]) -> None:
     """Take Docker's rules, chains and bridge away again, and what ``state`` told before."""
-    if not before:
+    if not before or not shutil.which("iptables-save"):
         return
     kept = without_docker(run(["iptables-save"]), before["policy"])
     run(["iptables-restore"], stdin=kept)

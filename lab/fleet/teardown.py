@@ -45,7 +45,8 @@ def containers_may_exist(settings: Settings) -> bool:
 
 def down_all(settings: Settings, console: Console) -> None:
     """``down``, and everything else that the lab ever made or installed on this machine. Can be repeated."""
-    ours = engine.started_by_lab(settings)
+    # Where systemd runs, the package starts the engine as it is installed.
+    ours = engine.started_by_lab(settings) or "docker.io" in host_packages.installed_by_lab(settings)
     if ours and not engine.answers() and shutil.which("dockerd"):
         engine.ensure(
             settings, console
@@ -61,6 +62,8 @@ def down_all(settings: Settings, console: Console) -> None:
         engine.stop(settings)
         console.say("stopped the Docker engine")
     _remove_packages(settings, console)
+    if ours:
+        engine.remove_data(settings)
     made.remove(settings)
     if settings.home.exists():
         shutil.rmtree(settings.home)
@@ -86,4 +89,3 @@ def _remove_packages(settings: Settings, console: Console) -> None:
             f"still installed, because other packages came to depend on them: {' '.join(kept)}",
             "remove those others and run it again, or keep them and delete .lab by hand",
         )
-    engine.remove_data(settings)
