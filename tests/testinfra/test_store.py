@@ -35,7 +35,7 @@ def test_releases_are_read_only_and_roots(evidence: Evidence) -> None:
     ("HostConfig.CapAdd", None),
     ("HostConfig.ReadonlyRootfs", True),
     ("HostConfig.SecurityOpt", ["no-new-privileges"]),
-    ("HostConfig.RestartPolicy.Name", "unless-stopped"),
+    ("HostConfig.RestartPolicy.Name", "always"),
     ("HostConfig.OomKillDisable", False),
     ("HostConfig.PidMode", ""),
     ("HostConfig.IpcMode", "private"),
