@@ -22,6 +22,7 @@ _DATA = tuple(
         "/var/lib/containerd",
         "/opt/containerd",
         "/etc/docker",
+        "/etc/cni",
         "/run/docker",
         "/run/containerd",
     )
