@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,15 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovms_edge.errors import EdgeError
-
-from . import containers, depot, files, images, lab, made, standin, store
+from . import containers, depot, files, images, lab, made, model, standin, store
 from .console import Console
-from .settings import RELEASE, Settings
+from .settings import Settings
 from .shell import run
 from .steps import Step
 
-SERVABLE = "Qwen/Qwen2.5-VL-7B-Instruct-ov-int8"
 STORES = 3
 
 
@@ -124,7 +120,7 @@ class Demo:
             shutil.rmtree(target, ignore_errors=True)
             self._run([self.python, "lab/tiny_model.py", target], log, self._own_home())
 
-        return self._once("model", self._model_key(), make)
+        return self._once("model", model.source_key(self.settings), make)
 
     def export(self, log: Path) -> bool:
         home = self.settings.home / "model"
@@ -133,40 +129,30 @@ class Demo:
             shutil.rmtree(home / "repository", ignore_errors=True)
             self._run([
                 self.python, "ovms-service/export_model.py", "text_generation",
-                "--source_model", home / "source", "--model_name", SERVABLE, "--weight-format", "int8",
+                "--source_model", home / "source", "--model_name", model.SERVABLE, "--weight-format", "int8",
                 "--target_device", "GPU", "--model_repository_path", home / "repository",
                 "--cache_size", "2", "--max_num_seqs", "1", "--enable_prefix_caching",
             ], log, self._own_home())  # fmt: skip
 
-        return self._once("export", self._export_key(), make)
+        return self._once("export", model.export_key(self.settings), make)
 
     def release(self, log: Path) -> bool:
-        name, _, version = RELEASE.partition("@")
-        settings = self.settings
+        settings, version = self.settings, model.release_version(self.settings)
         releases = settings.home / "releases"
-        directory = releases / name / version
+        directory = releases / model.RELEASE_NAME / version
 
         def make() -> None:
-            build: list[str | Path] = ["release", "build", "--release", RELEASE, "--output", releases]
-            build += ["--model", settings.home / "model" / "repository" / SERVABLE]
-            try:
-                self._edge(build, log)
-            except EdgeError:
-                if not directory.exists():
-                    raise
-                shutil.rmtree(
-                    directory
-                )  # of a former model: releases never change, but the lab's are its own
-                self._edge(build, log)
+            shutil.rmtree(directory, ignore_errors=True)  # of a run that was interrupted before it published
+            self._edge(["release", "build", "--release", model.release_ref(settings), "--output", releases,
+                        "--model", settings.home / "model" / "repository" / model.SERVABLE], log)  # fmt: skip
             self._edge(["release", "sign", directory, "--key", settings.home / "signer" / "id_ed25519"], log)
             self._edge(["release", "publish", directory, "--depot", settings.depot_url,
                         "--ca", settings.home / "depot" / "ca.pem",
                         "--credentials", settings.home / "depot" / "credentials.json"], log)  # fmt: skip
 
-        key = _key(self._export_key(), self._sources("src/ovms_edge/release", "src/ovms_edge/manifest.py"))
-        if depot.has(settings, f"models/{name}", version) is None:
+        if depot.has(settings, f"models/{model.RELEASE_NAME}", version) is None:
             self._stamp("release").unlink(missing_ok=True)
-        return self._once("release", key, make)
+        return self._once("release", model.release_key(settings), make)
 
     def site(self, log: Path) -> bool:
         node_tool = self.settings.project / "roles" / "node_agent" / "files" / "ovms-node"
@@ -204,21 +190,12 @@ class Demo:
     def _own_home(self) -> dict[str, str]:
         """A home directory for tools that leave caches and records in it: it goes with the lab."""
         home = self.settings.home / "home"
-        home.mkdir(exist_ok=True)
+        # The OpenVINO tools send usage statistics unless this file says no.
+        files.write(home / "intel" / "openvino_telemetry", "0")
         return {"HOME": str(home)}
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:
         return {**os.environ, **more, "PATH": f"{self.python.parent}:{os.environ['PATH']}"}
-
-    def _model_key(self) -> str:
-        return self._sources("lab/tiny_model.py", "constraints.txt")
-
-    def _export_key(self) -> str:
-        sources = self._sources("ovms-service/export_model.py", "src/ovms_edge/export", "src/ovms_edge/ovms")
-        return _key(self._model_key(), sources)
-
-    def _sources(self, *names: str) -> str:
-        return images.tree_digest(*(self.settings.project / name for name in names))
 
     def _stamp(self, name: str) -> Path:
         return self.settings.home / "model" / f"{name}.stamp"
@@ -232,7 +209,3 @@ class Demo:
         make()
         files.write(stamp, key)
         return True
-
-
-def _key(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

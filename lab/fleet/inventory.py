@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import files
-from .settings import DEPOT_USER, OVMS_VERSION, RELEASE, Settings
+from .model import release_ref
+from .settings import DEPOT_USER, OVMS_VERSION, Settings
 from .store import Store, known
 
 _HEADER = "---\n# Written by lab/lab: changes are lost. inventory/example/ is the manual.\n"
@@ -21,7 +22,7 @@ def hosts(stores: Iterable[Store]) -> str:
 
 
 def group_vars(settings: Settings, directory: Path) -> str:
-    """``group_vars/all.yml``. Paths are relative to the inventory: no path of this machine is in it."""
+    """``group_vars/stores.yml``. Paths are relative to the inventory: no path of this machine is in it."""
     home = os.path.relpath(settings.home, directory)
     return f"""{_HEADER}
 ovms_lab_home: "{{{{ inventory_dir }}}}/{home}"
@@ -51,9 +52,9 @@ node_agent_depot_ca: "{{{{ lookup('ansible.builtin.file', ovms_lab_home ~ '/depo
 node_agent_allowed_signers:
   - "{{{{ lookup('ansible.builtin.file', ovms_lab_home ~ '/signer/allowed_signers') }}}}"
 
-model_release_ref: {RELEASE}
+model_release_ref: {release_ref(settings)}
 
-ovms_server_release: {RELEASE}
+ovms_server_release: {release_ref(settings)}
 ovms_server_image: {settings.server_image}
 ovms_server_ovms_version: {OVMS_VERSION}
 ovms_server_bind_address: 0.0.0.0
@@ -63,7 +64,7 @@ ovms_server_bind_address: 0.0.0.0
 def write(settings: Settings, directory: Path) -> list[Store]:
     """Write the inventory of ``directory``, or remove it if no store stands in it. Returns its stores."""
     stores = [store for store in known(settings).values() if store.inventory == str(directory)]
-    hosts_file, variables = directory / "hosts.yml", directory / "group_vars" / "all.yml"
+    hosts_file, variables = directory / "hosts.yml", directory / "group_vars" / "stores.yml"
     if stores:
         files.write(hosts_file, hosts(stores))
         files.write(variables, group_vars(settings, directory))

@@ -11,7 +11,6 @@ from pathlib import Path
 from ovms_edge.errors import UsageError
 
 OVMS_VERSION = "2025.4.1"
-RELEASE = "qwen2.5-vl-tiny-int8@1.0.0"
 DEPOT_PORT = 5000
 DEPOT_USER = "ovms-edge"
 BASES = ("mmdebstrap", "pull")
