@@ -6,7 +6,7 @@ NODE_TOOL := roles/node_agent/files/ovms-node
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test venv node-tool lint unit format lab-tests molecule bench lock clean
+.PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule bench lock clean
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ unit: venv node-tool ## Unit tests
 
 format: venv ## Rewrite the Python sources in the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+role-docs: venv ## Rewrite the input tables of the role READMEs
+	@$(BIN)/python tools/role_docs.py
 
 lab-tests: venv ## Contract, end-to-end and testinfra tests on the running lab
 	@$(BIN)/pytest tests/contract tests/e2e tests/testinfra
