@@ -15,6 +15,7 @@ _PATTERNS = (
     "ovms_edge/__init__.py",
     "ovms_edge/errors.py",
     "ovms_edge/manifest.py",
+    "ovms_edge/oci.py",
     "ovms_edge/ovms/*.py",
     "ovms_edge/node/*.py",
 )

@@ -108,12 +108,13 @@ class Manifest:
             files = tuple(ReleaseFile(**entry) for entry in document.pop("files"))
             manifest = cls(
                 memory=Memory(**document.pop("memory")),
-                ovms_versions=tuple(document.pop("ovms_versions")),
-                golden=tuple(document.pop("golden")),
+                ovms_versions=tuple(_list(document.pop("ovms_versions"))),
+                golden=tuple(_list(document.pop("golden"))),
                 files=files,
                 **document,
             )
             ReleaseRef.parse(f"{manifest.name}@{manifest.version}")
+            _check_types(manifest)
             _check_files(files)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise EdgeError(
@@ -121,6 +122,30 @@ class Manifest:
                 "build and publish the release again with a matching ovms-edge",
             ) from error
         return manifest
+
+
+def _check_types(manifest: Manifest) -> None:
+    memory = manifest.memory
+    kinds = (
+        ("name, version, created", str, (manifest.name, manifest.version, manifest.created)),
+        ("source, graph, golden", dict, (manifest.source, manifest.graph, *manifest.golden)),
+        ("ovms_versions", str, manifest.ovms_versions),
+    )
+    for what, kind, values in kinds:
+        if not all(isinstance(value, kind) for value in values):
+            raise ValueError(f"{what}: not {'text' if kind is str else 'objects'}")
+    if not _is_count(memory.weights_bytes) or not _is_count(memory.kv_bytes_per_token):
+        raise ValueError("memory: not whole numbers of bytes")
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r:.60} is not a list")
+    return value
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _check_files(files: tuple[ReleaseFile, ...]) -> None:
@@ -132,9 +157,9 @@ def _check_files(files: tuple[ReleaseFile, ...]) -> None:
             raise ValueError(f"file path {file.path!r} is not relative, plain and unique")
         if seen.intersection(str(parent) for parent in path.parents):
             raise ValueError(f"file path {file.path!r} lies below another file")
-        if file.path in (MANIFEST_FILE, SIGNATURE_FILE):
+        if path.parts[0] in (MANIFEST_FILE, SIGNATURE_FILE):
             raise ValueError(f"file path {file.path!r} is reserved")
-        if not isinstance(file.size, int) or file.size < 0 or not _SHA256.fullmatch(file.sha256):
+        if not _is_count(file.size) or not _SHA256.fullmatch(file.sha256):
             raise ValueError(f"size or sha256 of {file.path!r} is malformed")
         seen.add(file.path)
     if not files:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.release.artifact import RELEASE_SIGNATURE
+from ovms_edge.oci import RELEASE_SIGNATURE
 from ovms_edge.release.build import build_release
 from ovms_edge.release.depot import Depot, open_depot
 from ovms_edge.release.publish import publish_release

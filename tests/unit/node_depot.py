@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from ovms_edge.manifest import SIGNATURE_NAMESPACE, Manifest, Memory, ReleaseFile, ReleaseRef
-from ovms_edge.node.depot import MANIFEST_LAYER, OCI_MANIFEST, SIGNATURE_LAYER
 from ovms_edge.node.settings import NodeConfig
+from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
 
 USER, PASSWORD = "store", "s3cret"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -39,6 +39,7 @@ class FakeDepot:
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)  # statuses of the next answers
+    token_failures: list[int] = field(default_factory=list)  # of the next answers of the token server
     redirect_to: str = ""
     bytes_a_second: int = 0
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -56,6 +57,8 @@ def serve(depot: FakeDepot) -> Iterator[FakeDepot]:
             depot.seen.append((self.path, dict(self.headers)))
             if depot.failures:
                 self.reply(depot.failures.pop(0), b"{}")
+            elif self.path.startswith("/token") and depot.token_failures:
+                self.reply(depot.token_failures.pop(0), b"{}")
             elif self.path.startswith("/token"):
                 good = self.headers.get("Authorization") == BASIC
                 self.reply(200 if good else 401, json.dumps({"token": TOKEN.split()[1]}).encode())
@@ -150,8 +153,8 @@ class Publisher:
         for content in files.values():
             depot.put(content)
         layers = [
-            {"mediaType": MANIFEST_LAYER, "digest": depot.put(data)},
-            {"mediaType": SIGNATURE_LAYER, "digest": depot.put(self.signature(data))},
+            {"mediaType": RELEASE_MANIFEST, "digest": depot.put(data)},
+            {"mediaType": RELEASE_SIGNATURE, "digest": depot.put(self.signature(data))},
         ]
         put_oci(depot, manifest.ref, layers, tag or manifest.version)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,11 @@ def test_the_repository_in_the_project_is_a_valid_start() -> None:
     shipped: dict[str, Any] = read_config(Path(__file__).parents[2] / "ovms-service/models/config.json")
     name = "Qwen/Qwen2.5-VL-7B-Instruct-ov-int8"
     assert with_servable(shipped, name, name) == shipped
+
+
+def test_exports_that_end_together_are_all_entered(tmp_path: Path) -> None:
+    config_file, names = tmp_path / "config.json", [f"model-{number}" for number in range(16)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert all(pool.map(lambda name: update_config(config_file, name, tmp_path / name), names))
+    entered = [entry["config"]["name"] for entry in json.loads(config_file.read_text())["model_config_list"]]
+    assert sorted(entered) == sorted(names)

@@ -137,3 +137,22 @@ def test_document_that_breaks_the_contract_is_refused(change: dict[str, Any]) ->
 def test_what_is_no_manifest_is_refused(data: bytes) -> None:
     with pytest.raises(EdgeError, match="not readable"):
         Manifest.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("graph", []),
+        ("source", []),
+        ("created", 5),
+        ("ovms_versions", "2025.4.1"),
+        ("golden", [1]),
+        ("memory", {"weights_bytes": "9", "kv_bytes_per_token": 0}),
+        ("memory", {"weights_bytes": True, "kv_bytes_per_token": 0}),
+        ("files", [{"path": "manifest.json/x", "size": 1, "sha256": DIGEST}]),
+    ],
+)
+def test_a_field_of_another_type_is_refused(key: str, value: object) -> None:
+    document = json.loads(MANIFEST.to_bytes()) | {key: value}
+    with pytest.raises(EdgeError, match="not readable"):
+        Manifest.from_bytes(json.dumps(document).encode())

@@ -9,7 +9,8 @@ import pytest
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
 from ovms_edge.node import depot as depot_module
-from ovms_edge.node.depot import MANIFEST_LAYER, Depot
+from ovms_edge.node.depot import Depot
+from ovms_edge.oci import RELEASE_MANIFEST
 from tests.unit.node_depot import (
     BASIC,
     TOKEN,
@@ -85,7 +86,7 @@ def test_a_missing_release_is_named(client: Depot) -> None:
 
 
 def test_an_unsigned_release_is_refused(client: Depot, fake: FakeDepot) -> None:
-    layers = [{"mediaType": MANIFEST_LAYER, "digest": fake.put(b"{}")}]
+    layers = [{"mediaType": RELEASE_MANIFEST, "digest": fake.put(b"{}")}]
     put_oci(fake, REF, layers, "1.0.0")
     with pytest.raises(EdgeError, match=r"vlm@1\.0\.0 in the depot .* has no manifest\.json\.sig; sign"):
         client.signed_manifest(REF)
@@ -145,3 +146,23 @@ def test_a_redirect_is_followed_without_the_password(client: Depot, fake: FakeDe
         ((_, headers),) = store.seen
     assert "Authorization" not in headers
     assert headers["Range"] == "bytes=1000-"
+
+
+def test_what_a_redirect_target_answers_is_told_without_its_query(client: Depot, fake: FakeDepot) -> None:
+    with serve(FakeDepot(failures=[403])) as store:
+        fake.redirect_to = f"{store.url}/bucket?X-Amz-Signature=SECRETSIG&at="
+        with pytest.raises(EdgeError) as caught:
+            blob(client)
+    assert "SECRETSIG" not in str(caught.value)
+    assert f"redirects to {store.url}, which answers 403" in caught.value.reason
+
+
+def test_a_manifest_cut_short_is_fetched_again(client: Depot, fake: FakeDepot) -> None:
+    fake.cuts = [20]
+    assert client.signed_manifest(REF).manifest.endswith(b"}\n")
+
+
+def test_a_token_server_that_is_busy_is_asked_again(client: Depot, fake: FakeDepot) -> None:
+    fake.auth = "bearer"
+    fake.token_failures = [503, 503]
+    assert blob(client) == DATA

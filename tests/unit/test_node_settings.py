@@ -75,7 +75,9 @@ def test_node_config_is_read(tmp_path: Path) -> None:
     [
         ({**NODE, "colour": 1}, "'colour' is unknown"),
         ({**NODE, "schema": 2}, "schema 2"),
-        ({**NODE, "depot": {"url": "depot.example:5000"}}, "depot url is"),
+        ({**NODE, "depot": {"url": "depot.example:5000"}}, "not a depot URL"),
+        ({**NODE, "depot": {"url": "https://user:secret@depot.example"}}, "holds a user or password"),
+        ({**NODE, "depot": {"url": "http://depot.example:5000"}}, "has no TLS"),
         ({**NODE, "depot": {"uri": "https://depot.example"}}, "'uri' is unknown"),
         ({**NODE, "state_dir": 5}, "state_dir is 5"),
     ],

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _failed(f"{error.filename or 'file'}: {error.strerror}; mend the disk or its permissions")
     except KeyboardInterrupt:
-        return _failed("interrupted; no model was changed")
+        return _failed("interrupted; run it again: what is there is the former model or the whole new one")
     return 0
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +65,22 @@ def base_path_for(target: Path, config_file: Path) -> str:
 
 def update_config(config_file: Path, name: str, target: Path) -> bool:
     """Enter the servable; returns whether that changed the file."""
-    config = read_config(config_file)
-    merged = with_servable(config, name, base_path_for(target, config_file))
-    if merged == config:
-        return False
     config_file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(config_file, (json.dumps(merged, indent=4) + "\n").encode())
-    return True
+    with _locked(config_file.parent):
+        config = read_config(config_file)
+        merged = with_servable(config, name, base_path_for(target, config_file))
+        if merged == config:
+            return False
+        write_atomically(config_file, (json.dumps(merged, indent=4) + "\n").encode())
+        return True
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory: exports of other models into the same repository change the same file."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -22,18 +22,14 @@ from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Proxy
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, ReleaseRef
 from ovms_edge.node.output import log
-from ovms_edge.node.registry_auth import Authorizer, credentials_for
-
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-MANIFEST_LAYER = "application/vnd.ovms-edge.release.manifest.v1+json"
-SIGNATURE_LAYER = "application/vnd.ovms-edge.release.signature.v1"
+from ovms_edge.node.registry_auth import TRANSIENT_STATUS, Authorizer, TransientError, credentials_for
+from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
 
 _RETRY_DELAYS = (0.5, 1.0, 2.0)
 _TIMEOUT_SECONDS = 60
 _CHUNK_BYTES = 1 << 18
 _LARGEST_MANIFEST_BYTES = 64 << 20
 _LARGEST_SIGNATURE_BYTES = 64 << 10
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _T = TypeVar("_T")
 
 
@@ -68,8 +64,8 @@ class Depot:
                 "publish the release again with ovms-edge release publish",
             ) from error
         return SignedManifest(
-            self._layer(ref, layers, MANIFEST_LAYER, MANIFEST_FILE, _LARGEST_MANIFEST_BYTES),
-            self._layer(ref, layers, SIGNATURE_LAYER, SIGNATURE_FILE, _LARGEST_SIGNATURE_BYTES),
+            self._layer(ref, layers, RELEASE_MANIFEST, MANIFEST_FILE, _LARGEST_MANIFEST_BYTES),
+            self._layer(ref, layers, RELEASE_SIGNATURE, SIGNATURE_FILE, _LARGEST_SIGNATURE_BYTES),
         )
 
     def blob(self, ref: ReleaseRef, sha256: str, offset: int, size: int) -> Iterator[bytes]:
@@ -94,7 +90,7 @@ class Depot:
                         yield chunk
                 if offset < size:
                     raise ConnectionResetError(f"connection ended at byte {offset} of {size}")
-            except _TransientError as error:
+            except TransientError as error:
                 failures = self._pause(failures, error)
             except (OSError, HTTPException) as error:
                 failures = self._pause(failures, self._unreachable(error))
@@ -120,6 +116,8 @@ class Depot:
     def _small(self, path: str, ref: ReleaseRef, limit: int, headers: dict[str, str]) -> bytes:
         with self._open(path, ref, headers) as response:
             data: bytes = response.read(limit + 1)
+            if len(data) <= limit and response.length:  # read(n) says nothing of a connection that broke
+                raise ConnectionResetError(f"connection ended {response.length} bytes early")
         if len(data) > limit:
             raise EdgeError(f"{self._url}{path} is larger than {limit} bytes", "publish the release again")
         return data
@@ -152,6 +150,15 @@ class Depot:
         return response
 
     def _refused(self, error: HTTPError, ref: ReleaseRef) -> EdgeError:
+        answering = urlsplit(error.url)
+        place = f"{answering.scheme}://{answering.netloc}"
+        if error.code in TRANSIENT_STATUS:
+            return TransientError(f"depot {place} answers {error.code}", "see the log of the registry")
+        if place != self._url:  # its query can hold a signature that works like a password
+            return EdgeError(
+                f"depot {self._url} redirects to {place}, which answers {error.code}",
+                "see the log of both",
+            )
         if error.code in (401, 403):
             return EdgeError(
                 f"depot {self._url} refuses {self._authorizer.who} ({error.code})",
@@ -162,10 +169,8 @@ class Depot:
                 f"depot {self._url} has no {ref}, or not all of it ({urlsplit(error.url).path})",
                 "check name and version, or publish it with ovms-edge release publish",
             )
-        if error.code in _TRANSIENT:
-            return _TransientError(f"depot {self._url} answers {error.code}", "see the log of the registry")
         return EdgeError(
-            f"depot {self._url} answers {error.code} to {error.url}", "see the log of the registry"
+            f"depot {self._url} answers {error.code} to {answering.path}", "see the log of the registry"
         )
 
     def _retry(self, action: Callable[[], _T]) -> _T:
@@ -173,14 +178,14 @@ class Depot:
         while True:
             try:
                 return action()
-            except _TransientError as error:
+            except TransientError as error:
                 failures = self._pause(failures, error)
             except (OSError, HTTPException) as error:
                 failures = self._pause(failures, self._unreachable(error))
 
     def _pause(self, failures: int, error: EdgeError) -> int:
         """Wait before the next attempt, or give up."""
-        if failures >= len(_RETRY_DELAYS) or not isinstance(error, _TransientError):
+        if failures >= len(_RETRY_DELAYS) or not isinstance(error, TransientError):
             raise error
         log(f"{error.reason}; trying again in {_RETRY_DELAYS[failures]:g} s")
         time.sleep(_RETRY_DELAYS[failures])
@@ -193,14 +198,10 @@ class Depot:
                 f"certificate of depot {self._url} is not trusted: {cause.verify_message}",
                 "put the authority that signed it into the inventory (node_agent_depot_ca)",
             )
-        return _TransientError(
+        return TransientError(
             f"depot {self._url} cannot be reached: {cause or type(cause).__name__}",
             "see whether it runs and whether this host may reach it",
         )
-
-
-class _TransientError(EdgeError):
-    """Worth another attempt."""
 
 
 class _Redirects(HTTPRedirectHandler):

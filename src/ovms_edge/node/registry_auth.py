@@ -17,9 +17,15 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.oci import is_loopback
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _LARGEST_TOKEN_BYTES = 1 << 20
+TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class TransientError(EdgeError):
+    """Worth another attempt."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Authorizer:
 
     def _token(self, parameters: dict[str, str], scope: str) -> str:
         realm = parameters.get("realm", "")
-        if urlsplit(realm).scheme not in ("https", urlsplit(self._url).scheme):
+        if urlsplit(realm).scheme != "https" and not is_loopback(realm):
             raise EdgeError(
                 f"depot {self._url} sends passwords to {realm!r}", "configure a token realm with https"
             )
@@ -118,6 +124,8 @@ class Authorizer:
                 document = json.loads(response.read(_LARGEST_TOKEN_BYTES))
             return str(document.get("token") or document["access_token"])
         except HTTPError as error:
+            if error.code in TRANSIENT_STATUS:
+                raise TransientError(f"token server {realm} answers {error.code}", "see its log") from error
             raise EdgeError(
                 f"token server {realm} refuses {self.who} ({error.code})",
                 "check user and password of the registry in the inventory (docker_engine_registries)",

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ovms_edge.errors import EdgeError, UsageError
+from ovms_edge.oci import checked_depot_url
 from ovms_edge.ovms.config import render_config
 from ovms_edge.ovms.fields import fields_for
 from ovms_edge.ovms.graph import check_options
@@ -86,13 +86,11 @@ def load_node_config(path: Path) -> NodeConfig:
     _reject_unknown(depot, ("url", "ca_file", "credentials_file"), f"{path}: depot setting")
     if document.get("schema") != 1:
         raise EdgeError(f"{path} has schema {document.get('schema')!r}", "this ovms-node reads schema 1")
-    url = urlsplit(str(depot.get("url", "")))
-    if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/"):
-        raise EdgeError(f"{path}: depot url is {depot.get('url')!r}", "write it as https://HOST:PORT")
+    depot_url = checked_depot_url(str(depot.get("url", "")))
     return NodeConfig(
         state_dir=Path(_text(document, "state_dir", str(STATE_DIR))),
         sysfs_root=Path(_text(document, "sysfs_root", str(SYSFS_ROOT))),
-        depot_url=f"{url.scheme}://{url.netloc}",
+        depot_url=depot_url,
         depot_ca_file=_optional_path(depot, "ca_file"),
         credentials_file=_optional_path(depot, "credentials_file"),
         allowed_signers_file=Path(_text(document, "allowed_signers_file", "/etc/ovms-edge/allowed_signers")),

@@ -15,15 +15,13 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest
+from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
 
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 MODEL_CONFIG = "application/vnd.cncf.model.config.v1+json"
 WEIGHT = "application/vnd.cncf.model.weight.v1.raw"
 DOCUMENT = "application/vnd.cncf.model.doc.v1.raw"
 WEIGHT_CONFIG = "application/vnd.cncf.model.weight.config.v1.raw"
-RELEASE_MANIFEST = "application/vnd.ovms-edge.release.manifest.v1+json"
-RELEASE_SIGNATURE = "application/vnd.ovms-edge.release.signature.v1"
 FILEPATH = "org.cncf.model.filepath"
 TITLE = "org.opencontainers.image.title"  # by this, ordinary tools (oras pull) name the files they fetch
 

@@ -10,7 +10,8 @@ from urllib.parse import urljoin
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.release.artifact import OCI_MANIFEST, Blob, sha256_digest
+from ovms_edge.oci import OCI_MANIFEST
+from ovms_edge.release.artifact import Blob, sha256_digest
 from ovms_edge.release.credentials import default_credentials_file, read_credentials
 from ovms_edge.release.refusals import host_of
 from ovms_edge.release.transport import Body, Transport

@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from ovms_edge.errors import EdgeError, UsageError
+from ovms_edge.errors import EdgeError
+from ovms_edge.oci import checked_depot_url, is_loopback
 from ovms_edge.release.credentials import Credentials
 from ovms_edge.release.refusals import TransientError, connection_error, host_of, refusal, tls_error
 
 CONNECT_SECONDS = 30
 ANSWER_SECONDS = 300  # a registry hashes and moves gigabytes before it answers an upload
 MAX_PAUSE_SECONDS = 30.0
-LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Transport:
 
     def __init__(self, url: str, ca_file: Path | None, credentials: Credentials | None) -> None:
         """``ca_file`` None: the system's CAs; raises UsageError for a URL that is none of a depot."""
-        self.url = _checked(url)
+        self.url = checked_depot_url(url)
         self.host = urlsplit(self.url).netloc
         _check_ca(ca_file)
         self._ca_file = ca_file
@@ -153,7 +153,7 @@ class Transport:
     def _fetch_token(self, challenge: dict[str, str]) -> str:
         """Ask the token server (distribution.github.io/distribution/spec/auth/token)."""
         realm = challenge.get("realm", "")
-        if not realm.startswith("https://") and not LOOPBACK.fullmatch(urlsplit(realm).hostname or ""):
+        if not realm.startswith("https://") and not is_loopback(realm):
             raise EdgeError(
                 f"depot {self.host} sends logins to {host_of(realm) or 'nowhere'} without TLS",
                 "give the registry's auth.token.realm an https URL",
@@ -192,16 +192,3 @@ def _check_ca(path: Path | None) -> None:
         raise EdgeError(
             f"CA file {path} is not usable: {error.strerror or error}", "name a PEM file with --ca"
         ) from error
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.username or parts.password:
-        raise UsageError("the depot's URL holds a user or password", "put them in a credentials file")
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise UsageError(f"not a depot URL: {url!r}", "write https://HOST:PORT")
-    if parts.scheme == "http" and not LOOPBACK.fullmatch(parts.hostname):
-        raise UsageError(
-            f"depot {parts.netloc} has no TLS", "write https://HOST:PORT; http is for this machine only"
-        )
-    return f"{parts.scheme}://{parts.netloc}"

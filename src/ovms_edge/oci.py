@@ -1,0 +1,36 @@
+"""What publisher and node agree on about a depot. Standard library only: the node tool reads it too."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from ovms_edge.errors import UsageError
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+RELEASE_MANIFEST = "application/vnd.ovms-edge.release.manifest.v1+json"
+RELEASE_SIGNATURE = "application/vnd.ovms-edge.release.signature.v1"
+
+_LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether what is sent to ``url`` stays on this machine."""
+    return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
+
+
+def checked_depot_url(url: str) -> str:
+    """Return ``SCHEME://HOST:PORT``; raises UsageError for anything else.
+
+    Plain HTTP is for this machine only: it would send the registry's password in clear.
+    """
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise UsageError("the depot's URL holds a user or password", "put them in a credentials file")
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise UsageError(f"not a depot URL: {url!r}", "write https://HOST:PORT")
+    if parts.scheme == "http" and not is_loopback(url):
+        raise UsageError(
+            f"depot {parts.netloc} has no TLS", "write https://HOST:PORT; http is for this machine only"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
