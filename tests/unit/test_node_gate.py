@@ -23,12 +23,14 @@ from tests.unit.node_ovms import SERVABLE, FakeOvms, config_entry, events, serve
 
 CHAT = "/v3/chat/completions"
 STARTED = "2026-01-01T00:00:00.123456789Z"
+SPEC = "5bec" * 16
 DEVICES = "[serving][info][modelmanager.cpp:156] Available devices for Open VINO: CPU, GPU"
 
 
 class FakeEngine:
     def __init__(self) -> None:
         self.status = "running"
+        self.labels = {"ovms-edge.spec": SPEC, "ovms-edge.release": "vlm@1.0.0"}
         self.restarts = 0
         self.log = ["OpenVINO Model Server", DEVICES]
         self.since = ""
@@ -45,7 +47,9 @@ class FakeEngine:
             "OOMKilled": self.status == "exited",
             "StartedAt": STARTED,
         }
-        return {"State": state, "RestartCount": self.restarts} if self.status != "none" else None
+        if self.status == "none":
+            return None
+        return {"Config": {"Labels": self.labels}, "State": state, "RestartCount": self.restarts}
 
     def log_lines(self, name: str, since: str = "0", tail: str = "all") -> Iterator[str]:
         self.since = since
@@ -68,7 +72,7 @@ def ovms() -> Iterator[FakeOvms]:
 @pytest.fixture
 def target(ovms: FakeOvms, tmp_path: Path) -> Target:
     settings = parse_server_settings({"image": "i:1", "servable": SERVABLE, "port": ovms.port})
-    return Target(settings, manifest_of({"a.bin": b"1"}), tmp_path, 4)
+    return Target(settings, manifest_of({"a.bin": b"1"}), tmp_path, 4, SPEC)
 
 
 def gate(engine: FakeEngine, target: Target, wait: float = 0) -> GateReport:
@@ -113,6 +117,28 @@ def test_a_container_that_does_not_run_fails(
 ) -> None:
     engine.status = status
     assert reason in failure(gate(engine, target), "container")
+
+
+@pytest.mark.parametrize(
+    ("labels", "holds"),
+    [
+        (
+            {"ovms-edge.spec": "e" * 64, "ovms-edge.release": "vlm@2.0.0"},
+            r"holds vlm@2.0.0 (spec eeeeeeeeeeee)",
+        ),
+        ({}, "holds no release of ours (spec none)"),
+    ],
+)
+def test_a_container_that_an_interrupted_activation_left_is_not_vouched_for(
+    engine: FakeEngine, target: Target, labels: dict[str, str], holds: str
+) -> None:
+    engine.labels = labels
+    report = gate(engine, target)
+    reason = failure(report, "container")
+    assert holds in reason
+    assert "not vlm@1.0.0 (spec 5bec5bec5bec): an activation was interrupted" in reason
+    assert report.failure
+    assert report.failure[1] == "call ovms-node activate again"
 
 
 def test_a_failed_load_ends_the_wait_at_once(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:

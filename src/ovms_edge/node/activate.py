@@ -110,6 +110,7 @@ def activate(
         situation.release.manifest,
         situation.release.directory,
         situation.desired.memory.cache_size_gib,
+        situation.desired.spec,
     )
     switch = Switch(config, docker, situation.desired, situation.release, target)
     outcome = switch.run(situation.state)

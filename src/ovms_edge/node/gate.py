@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.node.container import RELEASE_LABEL, SPEC_LABEL
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.gate_report import Check, GateReport, Target
 from ovms_edge.node.probe import Question, questions
@@ -57,10 +58,25 @@ def _check_container(docker: Docker, report: GateReport) -> str:
     seen = docker.container(name)
     if seen is None:
         raise EdgeError(f"no container {name}", f"run ovms-node activate {report.target.manifest.ref}")
+    _require_spec(seen, report.target)
     report.restarts = seen["RestartCount"]
     report.container_started = seen["State"]["StartedAt"]
     _require_running(seen, name)
     return f"{name} runs since {report.container_started}"
+
+
+def _require_spec(seen: dict[str, Any], target: Target) -> None:
+    """Refuse a container that an activation which was killed before its verdict left under our name."""
+    labels = seen["Config"].get("Labels") or {}
+    spec = labels.get(SPEC_LABEL, "")
+    if spec != target.spec:
+        release = labels.get(RELEASE_LABEL) or "no release of ours"
+        raise EdgeError(
+            f"container {target.settings.container} holds {release} "
+            f"(spec {spec[:12] or 'none'}), not {target.manifest.ref} (spec {target.spec[:12]}): "
+            "an activation was interrupted",
+            "call ovms-node activate again",
+        )
 
 
 def _require_running(seen: dict[str, Any], name: str) -> None:

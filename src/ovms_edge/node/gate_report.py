@@ -27,6 +27,7 @@ class Check:
 class Target:
     """What the gate holds the container against.
 
+    ``spec`` is that of the container (``DesiredServer.spec``): the release it vouches for, and no other.
     ``known_devices`` are those that OVMS logged at ``known_start``, if an earlier gate saw them.
     """
 
@@ -34,6 +35,7 @@ class Target:
     manifest: Manifest
     release_directory: Path
     cache_size_gib: int
+    spec: str
     known_devices: tuple[str, ...] = ()
     known_start: str = ""
 

@@ -54,6 +54,7 @@ def target_of(config: NodeConfig, deployment: Deployment) -> Target:
         release.manifest,
         release.directory,
         int(deployment.summary["cache_size"]),
+        deployment.spec,
         deployment.devices,
         deployment.container_started,
     )
