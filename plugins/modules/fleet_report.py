@@ -21,23 +21,16 @@ options:
     description: The report, a file on the controller.
     type: path
     required: true
+extends_documentation_fragment: [ovms.edge.action]
 attributes:
-  action:
-    description: Runs on the controller and asks the host over its connection, with no module bootstrap.
-    support: full
   check_mode:
-    description: Can run in check_mode and say what would change without changing it.
     support: partial
     details:
       - The table is shown, and no report is written.
   diff_mode:
-    description: Says what changed, or would change, when in diff mode.
     support: none
     details:
       - It changes nothing on a host.
-  idempotent:
-    description: Run again with nothing changed in between, it changes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -20,21 +20,14 @@ options:
   state_dir:
     description: Where state is kept. What the host's settings say, or C(/var/lib/ovms-edge), if not given.
     type: str
+extends_documentation_fragment: [ovms.edge.action]
 attributes:
-  action:
-    description: Runs on the controller and asks the host over its connection, with no module bootstrap.
-    support: full
   check_mode:
-    description: Can run in check_mode and say what would change without changing it.
     support: full
   diff_mode:
-    description: Says what changed, or would change, when in diff mode.
     support: none
     details:
       - It changes nothing.
-  idempotent:
-    description: Run again with nothing changed in between, it changes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -12,23 +12,16 @@ author:
 description:
   - Asks C(ovms-node verify), which asks the running service, with an image, and judges the answer.
   - Changes nothing. A store that does not pass makes the task fail.
+extends_documentation_fragment: [ovms.edge.action]
 attributes:
-  action:
-    description: Runs on the controller and asks the host over its connection, with no module bootstrap.
-    support: full
   check_mode:
-    description: Can run in check_mode and say what would change without changing it.
     support: partial
     details:
       - It asks and answers as ever, but a store that does not pass is no failure then.
   diff_mode:
-    description: Says what changed, or would change, when in diff mode.
     support: none
     details:
       - It changes nothing.
-  idempotent:
-    description: Run again with nothing changed in between, it changes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

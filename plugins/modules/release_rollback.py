@@ -11,18 +11,13 @@ author:
   - ovms-edge authors (@ovms-edge)
 description:
   - Asks C(ovms-node rollback) to serve what the host served before, and lets the gate decide.
+extends_documentation_fragment: [ovms.edge.action]
 attributes:
-  action:
-    description: Runs on the controller and asks the host over its connection, with no module bootstrap.
-    support: full
   check_mode:
-    description: Can run in check_mode and say what would change without changing it.
     support: full
   diff_mode:
-    description: Says what changed, or would change, when in diff mode.
     support: full
   idempotent:
-    description: Run again with nothing changed in between, it changes nothing.
     support: none
     details:
       - Two calls lead back to where the first one began.

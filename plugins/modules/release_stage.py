@@ -17,20 +17,13 @@ options:
     description: The release, C(name@version).
     type: str
     required: true
+extends_documentation_fragment: [ovms.edge.action]
 attributes:
-  action:
-    description: Runs on the controller and asks the host over its connection, with no module bootstrap.
-    support: full
   check_mode:
-    description: Can run in check_mode and say what would change without changing it.
     support: full
     details:
       - On a host without C(ovms-node) it only says that the release would be staged.
   diff_mode:
-    description: Says what changed, or would change, when in diff mode.
-    support: full
-  idempotent:
-    description: Run again with nothing changed in between, it changes nothing.
     support: full
 """
 
