@@ -38,7 +38,7 @@ def ensure(settings: Settings, console: Console) -> None:
     _write_credentials(settings)
     recipe = images.tree_digest(
         directory / "config.yml", directory / "server.pem", directory / "htpasswd"
-    ) + str(containers.image_id(images.DEPOT))
+    ) + str(containers.image_id(images.depot_image(settings)))
     digest = hashlib.sha256(recipe.encode()).hexdigest()
     state = containers.states(settings).get(container(settings))
     if state is not None and _inputs(settings) != digest:
@@ -63,7 +63,7 @@ def _run(settings: Settings, digest: str) -> None:
         "--security-opt", "no-new-privileges",
         *(word for name in ("config.yml", "htpasswd", "server.pem", "server.key")
           for word in ("--volume", f"{directory / name}:/etc/ovms-depot/{name}:ro")),
-        "--volume", f"{volume(settings)}:/var/lib/depot", images.DEPOT,
+        "--volume", f"{volume(settings)}:/var/lib/depot", images.depot_image(settings),
     )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _write_credentials(settings: Settings) -> None:
             "--interactive",
             "--network",
             "none",
-            images.DEPOT,
+            images.depot_image(settings),
             "htpasswd",
             "-inB",
             user,

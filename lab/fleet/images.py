@@ -20,8 +20,6 @@ from .settings import Settings
 from .shell import run, tail
 
 SUITES = {"12": "bookworm", "13": "trixie"}
-DEPOT = "ovms-lab/depot"
-OVMS_BASE = "ovms-lab/ovms-base"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _BOOTSTRAP = (
     "--variant=minbase",
@@ -44,28 +42,39 @@ class Image:
     context: str | None = None
 
 
-def store_image(debian: str) -> str:
-    return f"ovms-lab/store:{SUITES[debian]}"
+def depot_image(settings: Settings) -> str:
+    return settings.image("depot")
 
 
-def _base_image(suite: str) -> str:
-    return f"ovms-lab/base:{suite}"
+def ovms_base(settings: Settings) -> str:
+    return settings.image("ovms-base")
 
 
-def catalogue() -> list[Image]:
+def store_image(settings: Settings, debian: str) -> str:
+    return settings.image(f"store:{SUITES[debian]}")
+
+
+def _base_image(settings: Settings, suite: str) -> str:
+    return settings.image(f"base:{suite}")
+
+
+def catalogue(settings: Settings) -> list[Image]:
     """Every image of the lab but the OVMS stand-in, bases first."""
     return [
-        *(Image(_base_image(suite), suite) for suite in SUITES.values()),
-        Image(DEPOT, _base_image("bookworm"), "depot"),
-        Image(OVMS_BASE, _base_image("trixie"), "ovms-base"),
-        *(Image(store_image(debian), _base_image(suite), "store") for debian, suite in SUITES.items()),
+        *(Image(_base_image(settings, suite), suite) for suite in SUITES.values()),
+        Image(depot_image(settings), _base_image(settings, "bookworm"), "depot"),
+        Image(ovms_base(settings), _base_image(settings, "trixie"), "ovms-base"),
+        *(
+            Image(store_image(settings, debian), _base_image(settings, suite), "store")
+            for debian, suite in SUITES.items()
+        ),
     ]
 
 
 def inputs(settings: Settings) -> dict[str, str]:
     """The digest of what each image is made of, by tag."""
     digests: dict[str, str] = {}
-    for image in catalogue():
+    for image in catalogue(settings):
         if image.context is None:
             parts = [image.base, settings.base, *(_BOOTSTRAP if settings.base == "mmdebstrap" else ())]
         else:
@@ -89,7 +98,7 @@ def tree_digest(*roots: Path) -> str:
 def outdated(settings: Settings) -> list[Image]:
     wanted = inputs(settings)
     built = image_inputs(list(wanted))
-    return [image for image in catalogue() if built.get(image.tag) != wanted[image.tag]]
+    return [image for image in catalogue(settings) if built.get(image.tag) != wanted[image.tag]]
 
 
 def build(settings: Settings, console: Console) -> None:

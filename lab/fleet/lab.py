@@ -24,7 +24,7 @@ def announcement(settings: Settings) -> list[str]:
         lines.append(f"install by apt: {' '.join(packages)} and what they depend on")
     if not engine.answers():
         lines.append("start the Docker engine")
-        tags = ", ".join(image.tag for image in images.catalogue())
+        tags = ", ".join(image.tag for image in images.catalogue(settings))
         lines.append(f"build container images, where that is not done yet: {tags}")
     else:
         outdated = images.outdated(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ BASES = ("mmdebstrap", "pull")
 _SUBNET = ipaddress.IPv4Network("10.213.77.0/24")
 _DEPOT_HOST = 2  # .1 is the bridge
 _FIRST_STORE_HOST = 11
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # as the first part of an image's name may be
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class Settings:
             ) from error
         if subnet.prefixlen > 26:
             raise UsageError(f"OVMS_LAB_SUBNET {subnet} is too small for a fleet", "use a /26 or larger")
-        return cls(project, environment.get("OVMS_LAB_NAME", cls.name), subnet, base)
+        name = environment.get("OVMS_LAB_NAME", cls.name)
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"OVMS_LAB_NAME is {name!r}", "use lower-case letters, digits and dashes")
+        return cls(project, name, subnet, base)
 
     @property
     def home(self) -> Path:
@@ -70,6 +75,10 @@ class Settings:
     @property
     def depot_url(self) -> str:
         return f"https://{self.depot_registry}"
+
+    def image(self, name: str) -> str:
+        """Tag of one of the lab's own images; labs of other names on the same engine have their own."""
+        return f"{self.name}/{name}"
 
     @property
     def server_image(self) -> str:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ovms_edge.errors import EdgeError
+
+
+def ensure_stdin() -> None:
+    """Give a process whose caller closed its standard input an empty one, which its children inherit."""
+    if sys.stdin is None:
+        null = os.open(os.devnull, os.O_RDONLY)
+        if null == 0:
+            os.set_inheritable(null, True)
+        else:
+            os.dup2(null, 0)
+            os.close(null)
+        sys.stdin = os.fdopen(0)
 
 
 def run(
@@ -22,10 +37,11 @@ def run(
 ) -> str:
     """Standard output of ``argv``; raises EdgeError if it fails. With ``log``, all output goes there."""
     words = [str(word) for word in argv]
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     try:
         if log is None:
             done = subprocess.run(
-                words, input=stdin, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+                words, **given, cwd=cwd, env=environment, capture_output=True, text=True, check=False
             )
             output, said = done.stdout, done.stderr or done.stdout
         else:
@@ -33,7 +49,7 @@ def run(
             with log.open("a") as file:
                 done = subprocess.run(
                     words,
-                    input=stdin,
+                    **given,
                     cwd=cwd,
                     env=environment,
                     stdout=file,
@@ -57,9 +73,11 @@ def run(
 def succeeds(argv: Sequence[str | Path]) -> bool:
     """Whether ``argv`` exits with 0; a program that is not installed does not."""
     try:
-        return subprocess.run([str(word) for word in argv], capture_output=True, check=False).returncode == 0
+        words = [str(word) for word in argv]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except FileNotFoundError:
         return False
+    return done.returncode == 0
 
 
 def tail(path: Path, lines: int) -> str:

@@ -16,17 +16,20 @@ from .containers import docker
 from .settings import OVMS_VERSION, Settings
 from .shell import run, succeeds, tail
 
-IMAGE = f"ovms-lab/model_server:{OVMS_VERSION}-gpu"
 _REPOSITORY = "openvino/model_server"
+
+
+def image(settings: Settings) -> str:
+    return settings.image(f"model_server:{OVMS_VERSION}-gpu")
 
 
 def ensure(settings: Settings, console: Console) -> bool:
     """Build it if its inputs changed, push it if the depot has another or none; returns whether it had to."""
     built = _build(settings, console)
     target = settings.server_image
-    docker("tag", IMAGE, target)
+    docker("tag", image(settings), target)
     there = depot.has(settings, _REPOSITORY, f"{OVMS_VERSION}-gpu")
-    ours = json.loads(docker("image", "inspect", "--format", "{{json .RepoDigests}}", IMAGE))
+    ours = json.loads(docker("image", "inspect", "--format", "{{json .RepoDigests}}", target))
     if there and f"{settings.depot_registry}/{_REPOSITORY}@{there}" in ours:
         return built
     start = time.monotonic()
@@ -44,20 +47,29 @@ def ensure(settings: Settings, console: Console) -> bool:
 
 
 def _build(settings: Settings, console: Console) -> bool:
+    tag = image(settings)
     record = settings.home / "host" / "standin.json"
-    built = {"inputs": _inputs(settings), "image": containers.image_id(IMAGE)}
+    built = {"inputs": _inputs(settings), "image": containers.image_id(tag)}
     if built["image"] and files.read_json(record) == built:
         return False
     start = time.monotonic()
     log = settings.logs / "standin-build.log"
     script = settings.project / "lab" / "standin" / "build"
     run(
-        [script, "--base", images.OVMS_BASE, "--tag", IMAGE, "--pip", f"{_python_with_pip(settings)} -m pip"],
+        [
+            script,
+            "--base",
+            images.ovms_base(settings),
+            "--tag",
+            tag,
+            "--pip",
+            f"{_python_with_pip(settings)} -m pip",
+        ],
         log=log,
     )
-    built["image"] = containers.image_id(IMAGE)
+    built["image"] = containers.image_id(tag)
     if built["image"] is None:
-        raise EdgeError(f"lab/standin/build made no image {IMAGE}: {tail(log, 3)}", f"see {log}")
+        raise EdgeError(f"lab/standin/build made no image {tag}: {tail(log, 3)}", f"see {log}")
     files.write_json(record, built)
     console.say(f"OVMS stand-in built in {duration(time.monotonic() - start)}")
     return True
@@ -69,7 +81,7 @@ def _inputs(settings: Settings) -> str:
     tree = images.tree_digest(
         settings.project / "lab" / "standin", shared / "ovms", *sorted(shared.glob("*.py"))
     )
-    return hashlib.sha256((tree + images.inputs(settings)[images.OVMS_BASE]).encode()).hexdigest()
+    return hashlib.sha256((tree + images.inputs(settings)[images.ovms_base(settings)]).encode()).hexdigest()
 
 
 def _python_with_pip(settings: Settings) -> Path:

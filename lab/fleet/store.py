@@ -171,7 +171,7 @@ def _create(settings: Settings, store: Store) -> None:
         *_cgroup_v1_options(),
         "--volume", f"{directory(settings, store.name) / 'meminfo'}:/proc/meminfo:ro",
         "--volume", f"{keys.ssh_key(settings).with_suffix('.pub')}:/etc/ssh/authorized_keys/ansible:ro",
-        images.store_image(store.debian),
+        images.store_image(settings, store.debian),
     )  # fmt: skip
 
 

@@ -71,7 +71,11 @@ def down_all(settings: Settings, console: Console) -> None:
 
 
 def _remove_images_and_volume(settings: Settings) -> None:
-    tags = [*(image.tag for image in reversed(images.catalogue())), standin.IMAGE, settings.server_image]
+    tags = [
+        *(image.tag for image in reversed(images.catalogue(settings))),
+        standin.image(settings),
+        settings.server_image,
+    ]
     there = [tag for tag in tags if containers.image_id(tag)]
     if there:
         docker("rmi", "--force", *there)

@@ -16,7 +16,9 @@ from typing import Any
 
 import requests
 
-IMAGE = os.environ.get("OVMS_IMAGE", "ovms-lab/model_server:2025.4.1-gpu")
+IMAGE = os.environ.get(
+    "OVMS_IMAGE", f"{os.environ.get('OVMS_LAB_NAME', 'ovms-lab')}/model_server:2025.4.1-gpu"
+)
 DEVICE = os.environ.get("OVMS_DEVICE", "CPU")
 ROOT = Path(__file__).parents[2]
 MODEL_DIR = Path(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.fleet import engine, firewall, host_packages, images, made
+from lab.fleet import engine, firewall, host_packages, images, made, standin
 from lab.fleet.settings import Settings
 
 PLAN = """\
@@ -93,7 +93,7 @@ def test_a_recycled_process_id_is_not_our_engine(settings: Settings) -> None:
 
 def test_images_depend_on_their_files_and_on_what_is_under_them(tmp_path: Path) -> None:
     settings = Settings.from_environment(tmp_path, {})
-    for image in images.catalogue():
+    for image in images.catalogue(settings):
         if image.context:
             (tmp_path / "lab" / "images" / image.context).mkdir(parents=True, exist_ok=True)
     before = images.inputs(settings)
@@ -102,6 +102,15 @@ def test_images_depend_on_their_files_and_on_what_is_under_them(tmp_path: Path) 
     pulled = images.inputs(Settings.from_environment(tmp_path, {"OVMS_LAB_BASE": "pull"}))
     assert changed == {"ovms-lab/store:bookworm", "ovms-lab/store:trixie"}
     assert not set(before.values()) & set(pulled.values())
+
+
+def test_labs_of_two_names_share_no_image(tmp_path: Path) -> None:
+    def tags(name: str) -> set[str]:
+        settings = Settings.from_environment(tmp_path, {"OVMS_LAB_NAME": name})
+        return {standin.image(settings), *(image.tag for image in images.catalogue(settings))}
+
+    assert len(tags("ovms-lab")) == len(tags("other")) == 7
+    assert not tags("ovms-lab") & tags("other")
 
 
 def test_a_tree_digest_sees_names_contents_and_executable_bits(tmp_path: Path) -> None:

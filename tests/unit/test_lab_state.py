@@ -10,6 +10,7 @@ import pytest
 from lab.fleet import files, meminfo, store
 from lab.fleet.console import Console, duration, table
 from lab.fleet.settings import Settings
+from lab.fleet.shell import run
 from ovms_edge.errors import EdgeError, UsageError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,7 @@ def test_addresses_follow_the_subnet(tmp_path: Path) -> None:
     [
         ("OVMS_LAB_BASE", "hub", "OVMS_LAB_BASE is 'hub'"),
         ("OVMS_LAB_SUBNET", "10.9.8.0", "too small"),
+        ("OVMS_LAB_NAME", "My_Lab", "OVMS_LAB_NAME is 'My_Lab'"),
         ("OVMS_LAB_SUBNET", "ten", "OVMS_LAB_SUBNET is 'ten'"),
         ("OVMS_LAB_SUBNET", "10.9.8.1/24", "host bits"),
     ],
@@ -69,6 +71,42 @@ from lab.fleet.console import Console
 with files.locked(Path(sys.argv[1]), Console()):
     print("in", flush=True)
 """
+
+
+CLOSED = """
+import subprocess, sys
+from lab.fleet.shell import ensure_stdin
+assert sys.stdin is None
+ensure_stdin()
+print(sys.stdin.isatty(), subprocess.run(["cat"], check=False).returncode)
+"""
+
+
+def test_a_closed_standard_input_is_an_empty_one() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, CLOSED],
+        env={**os.environ, "PYTHONPATH": f"{PROJECT / 'src'}:{PROJECT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("False 0\n", "")
+
+
+def test_a_command_without_input_does_not_eat_the_callers() -> None:
+    reader, writer = os.pipe()
+    saved = os.dup(0)
+    os.write(writer, b"theirs")
+    os.close(writer)
+    os.dup2(reader, 0)
+    try:
+        assert run(["cat"]) == ""
+        assert run(["cat"], stdin="given") == "given"
+        assert os.read(reader, 6) == b"theirs"
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        os.close(reader)
 
 
 def test_the_lock_lets_one_in_and_names_the_holder(tmp_path: Path) -> None:
