@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ Document = dict[str, Any]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 refused or failed, 2 usage."""
+    os.umask(0o022)  # user 5000 in the container reads what is made here, whatever the caller's mask
     options = _parser().parse_args(arguments)
     try:
         document: Document = options.run(options)

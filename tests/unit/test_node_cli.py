@@ -1,0 +1,66 @@
+"""``ovms-node`` as it is called, against a depot over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ovms_edge.node.cli import main
+from ovms_edge.node.container import Host, desired_server
+from ovms_edge.node.generation import build_generation
+from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.releases import staged_release
+from ovms_edge.node.settings import NodeConfig, load_node_config, parse_server_settings
+from tests.unit.node_depot import FakeDepot, Publisher, manifest_of, node_config, serve
+
+FILES = {"a.bin": b"weights", "sub/b.xml": b"<net/>"}
+MANIFEST = manifest_of(FILES)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Iterator[Path]:
+    """A node's ``node.json`` with a depot that holds the release."""
+    publisher = Publisher(tmp_path / "publisher")
+    with serve(FakeDepot(auth="basic")) as depot:
+        publisher.publish(depot, MANIFEST, FILES)
+        config = node_config(tmp_path / "node", depot, publisher)
+        yield written(tmp_path / "node.json", config)
+
+
+def written(path: Path, config: NodeConfig) -> Path:
+    depot = {"url": config.depot_url, "credentials_file": str(config.credentials_file)}
+    document = {
+        "schema": 1,
+        "state_dir": str(config.state_dir),
+        "depot": depot,
+        "allowed_signers_file": str(config.allowed_signers_file),
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def umask_is_restored() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027])
+def test_the_container_s_user_can_read_what_a_caller_with_a_narrow_umask_made(
+    config_file: Path, umask: int
+) -> None:
+    os.umask(umask)
+    assert main(["stage", str(MANIFEST.ref), "--node-config", str(config_file)]) == 0
+    paths = StatePaths(load_node_config(config_file).state_dir)
+    release = staged_release(paths, MANIFEST.ref)
+    assert release
+    settings = parse_server_settings({"image": "i:1", "servable": "org/vlm", "device": "CPU"})
+    generation = build_generation(paths, desired_server(settings, MANIFEST, Host(32 << 30, None)), release)
+    made = [paths.root, paths.releases, paths.releases / "vlm", paths.models, generation]
+    for directory in (*made, *(path for path in generation.rglob("*") if path.is_dir())):
+        assert directory.stat().st_mode & 0o005 == 0o005, directory
