@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,6 +60,15 @@ def target_of(config: NodeConfig, deployment: Deployment) -> Target:
         deployment.devices,
         deployment.container_started,
     )
+
+
+@contextmanager
+def _only_logged(consequence: str) -> Iterator[None]:
+    """Go on after an error on the way back: what the caller has to learn is why the gate said no."""
+    try:
+        yield
+    except (EdgeError, OSError) as error:
+        log(f"{consequence}: {error}")
 
 
 class Switch:
@@ -163,24 +174,24 @@ class Switch:
         return STOP_TIMEOUT_SECONDS if serves else _IDLE_STOP_SECONDS
 
     def _bring_back(self, state: State, old: Seen | None) -> str | None:
-        """Return the release that serves again, None if none does."""
-        if self._seen(self._aside):
-            if self._seen(self._name):
-                self._docker.remove(self._name)
-            self._restore_aside()
-        elif old is None and self._seen(self._name):
-            self._docker.remove(self._name)
+        """Return the release that serves again, None if none does or state.json does not know it."""
         serving = None
-        if old and state.active:
-            self._docker.start(self._name)
-            back = run_gate(
-                self._docker,
-                target_of(self._config, state.active),
-                self._target.settings.start_timeout_seconds,
-            )
-            serving = state.active.release if back.ok else None
-        save_state(self._paths.state, replace(state, pending=None))
-        self._prune(state)
+        with _only_logged("what was there before does not serve again"):
+            if self._seen(self._aside):
+                if self._seen(self._name):
+                    self._docker.remove(self._name)
+                self._restore_aside()
+            elif old is None and self._seen(self._name):
+                self._docker.remove(self._name)
+            if old:
+                self._docker.start(self._name)
+            if old and state.active:
+                target = target_of(self._config, state.active)
+                back = run_gate(self._docker, target, self._target.settings.start_timeout_seconds)
+                serving = state.active.release if back.ok else None
+        with _only_logged("state.json still says that an activation is under way"):
+            save_state(self._paths.state, replace(state, pending=None))
+            self._prune(state)
         return serving
 
     def _restore_aside(self) -> None:
@@ -227,13 +238,9 @@ class Switch:
         self, report: GateReport, serving: str | None, changed: bool, tail: list[str] | None = None
     ) -> ActivationError:
         reason, remedy = report.failure or ("", "")
-        record(
-            self._paths.journal,
-            "failed",
-            release=self._desired.summary["release"],
-            reason=reason,
-            serving=serving,
-        )
+        release = self._desired.summary["release"]
+        with _only_logged("the journal lacks this failure"):
+            record(self._paths.journal, "failed", release=release, reason=reason, serving=serving)
         lines = log_tail(self._docker, self._name) if tail is None else tail
         document = {"changed": changed, "serving": serving, "gate": report.document, "log_tail": lines}
         return ActivationError(reason, remedy, document)

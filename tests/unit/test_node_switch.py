@@ -1,0 +1,222 @@
+"""Switching with real files and a real HTTP server; the engine is an object that keeps containers in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE
+from ovms_edge.node import prepare as prepare_module
+from ovms_edge.node import switch as switch_module
+from ovms_edge.node.container import DesiredServer, Host, desired_server
+from ovms_edge.node.docker import Docker
+from ovms_edge.node.gate_report import Target
+from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.releases import StagedRelease, staged_release
+from ovms_edge.node.settings import NodeConfig, parse_server_settings
+from ovms_edge.node.state import State, load_state
+from ovms_edge.node.switch import ActivationError, Switch
+from tests.unit.node_depot import manifest_of
+from tests.unit.node_ovms import SERVABLE, FakeOvms, config_entry, events, serve
+
+NAME, ASIDE = "ovms-vlm", "ovms-vlm-previous"
+CHAT = "/v3/chat/completions"
+STARTED = "2026-01-01T00:00:00Z"
+
+
+class FakeEngine:
+    """Containers by name. ``refuse`` says which call, in the form ``start ovms-vlm``, the engine refuses."""
+
+    def __init__(self) -> None:
+        self.containers: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.refuse: Callable[[str], bool] = lambda call: False
+
+    def _called(self, verb: str, name: str, detail: str = "") -> None:
+        call = f"{verb} {name} {detail}".rstrip()
+        self.calls.append(call)
+        if self.refuse(call):
+            raise EdgeError(f"engine refuses: {call}", "see journalctl -u docker")
+
+    def container(self, name: str) -> dict[str, Any] | None:
+        return self.containers.get(name)
+
+    def image(self, reference: str) -> dict[str, Any]:
+        return {"Id": reference}
+
+    def network(self, name: str) -> dict[str, Any]:
+        return {"Options": {"com.docker.network.bridge.enable_ip_masquerade": "false"}}
+
+    def create_container(self, name: str, body: Mapping[str, Any]) -> None:
+        self._called("create", name)
+        self.containers[name] = {
+            "Config": {"Labels": body["Labels"]},
+            "HostConfig": {**body["HostConfig"]},
+            "RestartCount": 0,
+            "State": {"Status": "created", "ExitCode": 0, "StartedAt": STARTED},
+        }
+
+    def start(self, name: str) -> None:
+        self._called("start", name)
+        self.containers[name]["State"]["Status"] = "running"
+
+    def stop(self, name: str, timeout_seconds: int) -> None:
+        self._called("stop", name)
+        self.containers[name]["State"]["Status"] = "exited"
+
+    def set_restart_policy(self, name: str, policy: str) -> None:
+        self._called("policy", name, policy)
+        self.containers[name]["HostConfig"]["RestartPolicy"] = {"Name": policy}
+
+    def rename(self, name: str, new_name: str) -> None:
+        self._called("rename", name, new_name)
+        self.containers[new_name] = self.containers.pop(name)
+
+    def remove(self, name: str) -> None:
+        self._called("remove", name)
+        del self.containers[name]
+
+    def log_lines(self, name: str, since: str = "0", tail: str = "all") -> Iterator[str]:
+        yield "Available devices for Open VINO: CPU"
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def ovms() -> Iterator[FakeOvms]:
+    answers = {"/v3/models": (200, b'{"data":[{"id":"Qwen/tiny"}]}'), CHAT: (200, events("red"))}
+    with serve(FakeOvms(configs=[config_entry()], answers=answers)) as fake:
+        yield fake
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NodeConfig:
+    state_dir = tmp_path / "state"
+    (state_dir / "models").mkdir(parents=True)
+    # only root may give the cache to the container's user
+    monkeypatch.setattr(prepare_module, "make_cache", lambda paths: paths.cache)
+    none = tmp_path / "none"
+    return NodeConfig(state_dir, none, "https://depot.example", None, None, none)
+
+
+def staged(config: NodeConfig, version: str) -> StagedRelease:
+    files = {"a.bin": version.encode()}
+    manifest = manifest_of(files, version)
+    directory = StatePaths(config.state_dir).release(manifest.ref)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "a.bin").write_bytes(files["a.bin"])
+    (directory / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+    (directory / SIGNATURE_FILE).write_bytes(b"not looked at here")
+    found = staged_release(StatePaths(config.state_dir), manifest.ref)
+    assert found
+    return found
+
+
+def switch_to(config: NodeConfig, engine: FakeEngine, ovms: FakeOvms, version: str) -> Switch:
+    release = staged(config, version)
+    settings = parse_server_settings(
+        {"image": "i:1", "servable": SERVABLE, "port": ovms.port, "device": "CPU", "start_timeout_seconds": 1}
+    )
+    desired: DesiredServer = desired_server(settings, release.manifest, Host(32 << 30, None))
+    target = Target(
+        settings, release.manifest, release.directory, desired.memory.cache_size_gib, desired.spec
+    )
+    return Switch(config, cast(Docker, engine), desired, release, target)
+
+
+def state_of(config: NodeConfig) -> State:
+    return load_state(StatePaths(config.state_dir).state)
+
+
+@pytest.fixture
+def serving_first(config: NodeConfig, engine: FakeEngine, ovms: FakeOvms) -> State:
+    """vlm@1 serves."""
+    assert switch_to(config, engine, ovms, "1").run(State()).changed
+    engine.calls.clear()
+    return state_of(config)
+
+
+def only_second_fails(ovms: FakeOvms, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let OVMS answer as another model while the container of vlm@2 runs."""
+    real = switch_module.run_gate
+
+    def gate(docker: Docker, target: Target, wait_seconds: float) -> object:
+        good = target.manifest.version != "2"
+        ovms.answers[CHAT] = (200, events("red", model=SERVABLE if good else "other"))
+        return real(docker, target, wait_seconds)
+
+    monkeypatch.setattr(switch_module, "run_gate", gate)
+
+
+def failed(config: NodeConfig, engine: FakeEngine, ovms: FakeOvms, state: State) -> ActivationError:
+    with pytest.raises(ActivationError) as caught:
+        switch_to(config, engine, ovms, "2").run(state)
+    return caught.value
+
+
+def test_a_gate_that_says_no_brings_the_old_release_back(
+    config: NodeConfig,
+    engine: FakeEngine,
+    ovms: FakeOvms,
+    serving_first: State,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only_second_fails(ovms, engine, monkeypatch)
+    error = failed(config, engine, ovms, serving_first)
+    assert "came from 'other'" in error.reason
+    assert (error.document["serving"], error.document["changed"]) == ("vlm@1", False)
+    assert list(engine.containers) == [NAME]
+    assert engine.containers[NAME]["State"]["Status"] == "running"
+    assert engine.containers[NAME]["HostConfig"]["RestartPolicy"] == {"Name": "always"}
+    assert state_of(config) == serving_first
+
+
+def test_the_old_container_is_started_again_even_where_state_json_was_lost(
+    config: NodeConfig,
+    engine: FakeEngine,
+    ovms: FakeOvms,
+    serving_first: State,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only_second_fails(ovms, engine, monkeypatch)
+    error = failed(config, engine, ovms, State())
+    assert "came from 'other'" in error.reason
+    assert engine.containers[NAME]["Config"]["Labels"]["ovms-edge.release"] == "vlm@1"
+    assert engine.containers[NAME]["State"]["Status"] == "running"
+    assert error.document["serving"] is None
+
+
+@pytest.mark.parametrize("refused", ["rename ovms-vlm-previous ovms-vlm", "start ovms-vlm", "release"])
+def test_an_error_on_the_way_back_does_not_replace_the_gate_s_reason(
+    config: NodeConfig,
+    engine: FakeEngine,
+    ovms: FakeOvms,
+    serving_first: State,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: str,
+) -> None:
+    only_second_fails(ovms, engine, monkeypatch)
+    second = switch_to(config, engine, ovms, "2")
+    stopped = f"stop {ASIDE}"
+    engine.refuse = lambda call: (
+        call == refused
+        and engine.calls.count(refused)
+        == (2 if refused.startswith("start") and stopped in engine.calls else 1)
+    )
+    if refused == "release":
+        (StatePaths(config.state_dir).releases / "vlm" / "1" / MANIFEST_FILE).unlink()
+    with pytest.raises(ActivationError, match="came from 'other'") as caught:
+        second.run(serving_first)
+    document = caught.value.document
+    assert document["serving"] is None
+    assert document["log_tail"] == ["Available devices for Open VINO: CPU"]
+    assert document["gate"]["checks"][-1]["id"] == "answer"
+    assert state_of(config).pending is None
+    assert state_of(config).active == serving_first.active
