@@ -1,7 +1,8 @@
 """Servers shared by the whole suite: it takes one start each.
 
 ``OVMS_URL`` (with ``OVMS_MODEL`` if it serves several): rows that only read and chat run against that server,
-all others are skipped. Else everything runs on ``OVMS_IMAGE`` with the model in ``OVMS_MODEL_DIR``.
+all others are skipped. Else everything runs on ``OVMS_IMAGE`` with the model in ``OVMS_MODEL_DIR``; without
+one of them the run ends.
 """
 
 from __future__ import annotations
@@ -27,28 +28,28 @@ from tests.contract.support import (
 )
 
 API_KEY = "contract-key"
-FILES_READABLE = 0o444
+FAILED = 1  # the exit status of a run with a failed test
 
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """The image by name; skips where it cannot be run."""
+    """The image by name; ends the run where it cannot be run."""
     if os.environ.get("OVMS_URL"):
         pytest.skip("needs start-up: OVMS_URL names a server that runs already")
     try:
         found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
     except FileNotFoundError:
-        pytest.skip("needs Docker: no docker command here")
+        pytest.exit("no docker command here; run make demo, which installs Docker", FAILED)
     if found.returncode:
         reason = found.stderr.decode(errors="replace").strip()
-        pytest.skip(f"needs the image {IMAGE} (lab/lab prepare builds it): {reason}")
+        pytest.exit(f"no image {IMAGE}: {reason}; run make demo, which builds it, or set OVMS_IMAGE", FAILED)
     return IMAGE
 
 
 @pytest.fixture(scope="session")
 def model(image: str) -> Path:
     if not (MODEL_DIR / "openvino_language_model.xml").exists():
-        pytest.skip(f"needs an exported model in {MODEL_DIR} (make demo makes one)")
+        pytest.exit(f"no exported model in {MODEL_DIR}; run make demo, or set OVMS_MODEL_DIR", FAILED)
     return MODEL_DIR
 
 

@@ -1,15 +1,16 @@
-"""A real CNCF registry (Debian's docker-registry) with TLS and a login, on a free port of this machine."""
+"""A real CNCF registry, from the image of the lab's depot, with TLS and a login, on a free loopback port."""
 
 from __future__ import annotations
 
 import base64
 import json
-import shutil
+import os
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-PROGRAM = shutil.which("docker-registry")
+import pytest
+
+DEPOT = f"{os.environ.get('OVMS_LAB_NAME', 'ovms-lab')}/depot"
+LABEL = "ovms-lab-test=1"
 USER = "ovms-edge"
 PASSWORD = "only-in-tests"
 # bcrypt of PASSWORD: the registry's htpasswd takes nothing else, and Python 3.13 has no crypt to make it.
@@ -38,13 +42,21 @@ class Registry:
     ca: Path
     credentials: Path
     root: Path
-    command: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    mounts: tuple[str, ...]
+    config: Path
+    container: str = ""
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-        )
+        self.container = f"ovms-lab-test-registry-{uuid.uuid4().hex[:12]}"
+        command = [
+            *("docker", "run", "--rm", "--detach", "--name", self.container, "--label", LABEL),
+            *("--network", "host", "--user", f"{os.geteuid()}:{os.getegid()}", "--cap-drop", "ALL"),
+            *(word for mount in self.mounts for word in ("--volume", mount)),
+            *("--pull", "never", "--entrypoint", "docker-registry", DEPOT, "serve", str(self.config)),
+        ]
+        started = subprocess.run(command, capture_output=True, text=True, check=False)
+        if started.returncode:
+            pytest.fail(f"no registry from the image {DEPOT}: {started.stderr.strip()}; run make demo")
         address, port = self.host.split(":")
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -52,15 +64,16 @@ class Registry:
                 socket.create_connection((address, int(port)), timeout=1).close()
                 return
             except OSError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
+                if time.monotonic() > deadline:
+                    self.stop()
                     raise
                 threading.Event().wait(0.05)
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=10)
-            self.process = None
+        if self.container:
+            # --rm may have been quicker; --force takes that for done.
+            subprocess.run(["docker", "rm", "--force", self.container], check=True, capture_output=True)
+            self.container = ""
 
 
 @dataclass(frozen=True)
@@ -99,9 +112,9 @@ def write_credentials(path: Path, host: str, user: str = USER, password: str = P
 @contextmanager
 def run_registry(directory: Path, tls: Tls, token_realm: str | None = None) -> Iterator[Registry]:
     """Yield a running registry: Basic login, or bearer tokens from ``token_realm``."""
-    assert PROGRAM is not None
     host = f"127.0.0.1:{free_port()}"
     root = directory / "blobs"
+    root.mkdir()
     htpasswd = directory / "htpasswd"
     htpasswd.write_text(HTPASSWD)
     basic = {"htpasswd": {"realm": "test", "path": str(htpasswd)}}
@@ -125,7 +138,10 @@ def run_registry(directory: Path, tls: Tls, token_realm: str | None = None) -> I
         )
     )
     credentials = write_credentials(directory / "credentials.json", host)
-    registry = Registry(f"https://{host}", host, tls.ca, credentials, root, [PROGRAM, "serve", str(config)])
+    # Paths are the same inside, so that the configuration is true on both sides; only the blobs are written.
+    read_only = (directory, tls.certificate.parent)
+    mounts = (*(f"{path}:{path}:ro" for path in read_only), f"{root}:{root}")
+    registry = Registry(f"https://{host}", host, tls.ca, credentials, root, mounts, config)
     registry.start()
     try:
         yield registry

@@ -42,16 +42,14 @@ print(json.dumps([answer(*request) for request in [*requests, requests[0]]]))
 """
 
 
-def has_module(module: str) -> bool:
-    return (
-        subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+@pytest.fixture(scope="module", autouse=True)
+def packages() -> None:
+    done = subprocess.run(
+        [PYTHON, "-c", "import optimum.intel, openvino_genai"], capture_output=True, text=True, check=False
     )
-
-
-pytestmark = pytest.mark.skipif(
-    not has_module("optimum.intel"),
-    reason=f"{PYTHON} has no optimum-intel: pip install -r ovms-service/export_requirements.txt",
-)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1]
+        pytest.fail(f"{PYTHON} cannot export and generate: {reason}; run make venv", pytrace=False)
 
 
 def make_tiny_model(directory: Path, *arguments: str) -> Path:
@@ -138,9 +136,6 @@ def test_same_command_again_changes_nothing(source: Path, repository: Path, mode
     assert digests(model) == before
 
 
-@pytest.mark.skipif(
-    not has_module("openvino_genai"), reason=f"{PYTHON} has no openvino-genai to generate with"
-)
 def test_exported_model_answers_with_an_image(model: Path) -> None:
     result = run([PYTHON, "-c", GENERATE, str(model)])
     assert result.returncode == 0, result.stderr

@@ -21,7 +21,7 @@ from tests.e2e import registry as depot
 from tests.e2e.registry import Registry, Tls
 from tests.unit.release_model import write_model
 
-pytestmark = pytest.mark.skipif(depot.PROGRAM is None, reason="docker-registry is not installed (apt)")
+pytestmark = pytest.mark.lab
 
 REF = "vlm-int8@1.0.0"
 BIG_BYTES = 300 << 20
