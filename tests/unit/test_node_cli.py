@@ -64,3 +64,15 @@ def test_the_container_s_user_can_read_what_a_caller_with_a_narrow_umask_made(
     made = [paths.root, paths.releases, paths.releases / "vlm", paths.models, generation]
     for directory in (*made, *(path for path in generation.rglob("*") if path.is_dir())):
         assert directory.stat().st_mode & 0o005 == 0o005, directory
+
+
+def test_what_the_operating_system_refuses_is_a_document(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state_dir = load_node_config(config_file).state_dir
+    state_dir.write_text("a file where the directory should be")
+    assert main(["stage", str(MANIFEST.ref), "--json", "--node-config", str(config_file)]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert not document["ok"]
+    assert document["reason"].endswith(str(state_dir))
+    assert "then run ovms-node again" in document["remedy"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def test_a_server_that_answers_passes(engine: FakeEngine, target: Target, ovms: 
         "answer",
     ]
     assert (document["state"], document["cache_size"], document["restarts"]) == ("AVAILABLE", 4, 0)
-    assert 0 < document["first_token_seconds"] <= document["total_seconds"]
+    assert 0 <= document["first_token_seconds"] <= document["total_seconds"]
     assert engine.since == "1767225600.123456789"
     assert ovms.requests[0]["messages"][0]["content"][0]["type"] == "image_url"
     assert ovms.requests[0]["temperature"] == 0
@@ -279,3 +280,33 @@ def test_the_built_in_picture_is_a_png(target: Target) -> None:
 )
 def test_the_gate_asks_where_the_port_is_published(target: Target, bind: str, address: str) -> None:
     assert local_address(replace(target.settings, bind_address=bind)) == address
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "finish", "tokens"),
+    [
+        ("Qwen/tiny", "red", "stop", "null"),
+        ("Qwen/tiny", "red", "stop", '"2"'),
+        (None, "red", "stop", "2"),
+        ("Qwen/tiny", 7, "stop", "2"),
+        ("Qwen/tiny", "red", 7, "2"),
+    ],
+)
+def test_an_answer_of_other_types_than_ovms_sends_fails_the_gate(
+    engine: FakeEngine,
+    target: Target,
+    ovms: FakeOvms,
+    model: object,
+    content: object,
+    finish: object,
+    tokens: str,
+) -> None:
+    event = json.dumps(
+        {
+            "model": model,
+            "choices": [{"delta": {"content": content}, "finish_reason": finish}],
+            "usage": {"completion_tokens": json.loads(tokens)},
+        }
+    )
+    ovms.answers[CHAT] = (200, f"data: {event}\n\ndata: [DONE]\n\n".encode())
+    assert "is not what OVMS answers" in failure(gate(engine, target), "answer")

@@ -1,7 +1,9 @@
-"""Switching with real files and a real HTTP server; the engine is an object that keeps containers in memory."""
+"""Switching with real files and real HTTP answers; the engine is an object that keeps containers."""
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +16,13 @@ from ovms_edge.node import prepare as prepare_module
 from ovms_edge.node import switch as switch_module
 from ovms_edge.node.container import DesiredServer, Host, desired_server
 from ovms_edge.node.docker import Docker
+from ovms_edge.node.failures import ActivationError
 from ovms_edge.node.gate_report import Target
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.releases import StagedRelease, staged_release
 from ovms_edge.node.settings import NodeConfig, parse_server_settings
-from ovms_edge.node.state import State, load_state
-from ovms_edge.node.switch import ActivationError, Switch
+from ovms_edge.node.state import State, load_state, save_state
+from ovms_edge.node.switch import Switch
 from tests.unit.node_depot import manifest_of
 from tests.unit.node_ovms import SERVABLE, FakeOvms, config_entry, events, serve
 
@@ -193,7 +196,10 @@ def test_the_old_container_is_started_again_even_where_state_json_was_lost(
     assert error.document["serving"] is None
 
 
-@pytest.mark.parametrize("refused", ["rename ovms-vlm-previous ovms-vlm", "start ovms-vlm", "release"])
+@pytest.mark.parametrize(
+    ("refused", "time"),
+    [("rename ovms-vlm-previous ovms-vlm", 1), ("start ovms-vlm", 2), ("its release is gone", 1)],
+)
 def test_an_error_on_the_way_back_does_not_replace_the_gate_s_reason(
     config: NodeConfig,
     engine: FakeEngine,
@@ -201,22 +207,38 @@ def test_an_error_on_the_way_back_does_not_replace_the_gate_s_reason(
     serving_first: State,
     monkeypatch: pytest.MonkeyPatch,
     refused: str,
+    time: int,
 ) -> None:
     only_second_fails(ovms, engine, monkeypatch)
-    second = switch_to(config, engine, ovms, "2")
-    stopped = f"stop {ASIDE}"
-    engine.refuse = lambda call: (
-        call == refused
-        and engine.calls.count(refused)
-        == (2 if refused.startswith("start") and stopped in engine.calls else 1)
-    )
-    if refused == "release":
+    engine.refuse = lambda call: call == refused and engine.calls.count(refused) == time
+    if refused == "its release is gone":
         (StatePaths(config.state_dir).releases / "vlm" / "1" / MANIFEST_FILE).unlink()
-    with pytest.raises(ActivationError, match="came from 'other'") as caught:
-        second.run(serving_first)
-    document = caught.value.document
-    assert document["serving"] is None
-    assert document["log_tail"] == ["Available devices for Open VINO: CPU"]
-    assert document["gate"]["checks"][-1]["id"] == "answer"
+    error = failed(config, engine, ovms, serving_first)
+    assert "came from 'other'" in error.reason
+    assert error.document["serving"] is None
+    assert error.document["log_tail"] == ["Available devices for Open VINO: CPU"]
+    assert error.document["gate"]["checks"][-1]["id"] == "answer"
     assert state_of(config).pending is None
     assert state_of(config).active == serving_first.active
+
+
+def test_what_the_disk_refuses_takes_the_way_back_too(
+    config: NodeConfig,
+    engine: FakeEngine,
+    ovms: FakeOvms,
+    serving_first: State,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    second = switch_to(config, engine, ovms, "2")
+
+    def full(path: Path, state: State) -> None:
+        if state.active and state.active.release == "vlm@2":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        save_state(path, state)
+
+    monkeypatch.setattr(switch_module, "save_state", full)
+    with pytest.raises(ActivationError, match=r"No space left on device: .*state\.json") as caught:
+        second.run(serving_first)
+    assert caught.value.document["serving"] == "vlm@1"
+    assert list(engine.containers) == [NAME]
+    assert engine.containers[NAME]["State"]["Status"] == "running"

@@ -18,6 +18,7 @@ from ovms_edge.manifest import ReleaseRef
 from ovms_edge.node.activate import activate, previous_deployment, requested_settings
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.facts import collect_facts, server_facts
+from ovms_edge.node.failures import ActivationError, edge_error
 from ovms_edge.node.gate import run_gate
 from ovms_edge.node.lock import exclusive
 from ovms_edge.node.output import emit, log
@@ -32,7 +33,7 @@ from ovms_edge.node.settings import (
 )
 from ovms_edge.node.stage import apply_stage, plan_stage
 from ovms_edge.node.state import load_state
-from ovms_edge.node.switch import ActivationError, target_of
+from ovms_edge.node.switch import target_of
 from ovms_edge.node.texts import change_text, facts_text, gate_text, status_text
 
 _DEFAULT_WAIT_SECONDS = 30.0
@@ -50,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = {"ok": False, "reason": error.reason, "remedy": error.remedy, **error.document}
         _fail(document, options.json, error)
         return 1
-    except EdgeError as error:
-        _fail({"ok": False, "reason": error.reason, "remedy": error.remedy}, options.json, error)
-        return 2 if isinstance(error, UsageError) else 1
+    except (EdgeError, OSError) as caught:
+        shown = edge_error(caught)
+        _fail({"ok": False, "reason": shown.reason, "remedy": shown.remedy}, options.json, shown)
+        return 2 if isinstance(shown, UsageError) else 1
     text: Callable[[Document], str] = options.text
     emit(document, text(document), options.json)
     return 0 if document["ok"] else 1

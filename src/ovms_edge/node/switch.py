@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
@@ -15,6 +12,7 @@ from ovms_edge.node.container import (
     DesiredServer,
 )
 from ovms_edge.node.docker import Docker
+from ovms_edge.node.failures import ActivationError, edge_error, only_logged
 from ovms_edge.node.gate import log_tail, run_gate
 from ovms_edge.node.gate_report import GateReport, Target, is_available
 from ovms_edge.node.generation import prune_generations
@@ -27,14 +25,6 @@ from ovms_edge.node.state import Deployment, Pending, State, record, save_state
 from ovms_edge.node.switching import Seen, Step, aside_name, seen, settle_steps
 
 _IDLE_STOP_SECONDS = 2
-
-
-class ActivationError(EdgeError):
-    """The gate said no. ``document`` holds ``gate``, ``log_tail``, ``serving`` and ``changed``."""
-
-    def __init__(self, reason: str, remedy: str, document: dict[str, Any]) -> None:
-        super().__init__(reason, remedy)
-        self.document = document
 
 
 @dataclass(frozen=True)
@@ -60,15 +50,6 @@ def target_of(config: NodeConfig, deployment: Deployment) -> Target:
         deployment.devices,
         deployment.container_started,
     )
-
-
-@contextmanager
-def _only_logged(consequence: str) -> Iterator[None]:
-    """Go on after an error on the way back: what the caller has to learn is why the gate said no."""
-    try:
-        yield
-    except (EdgeError, OSError) as error:
-        log(f"{consequence}: {error}")
 
 
 class Switch:
@@ -137,7 +118,7 @@ class Switch:
         if not report.ok:
             raise self._failed(report, serving=None, changed=False)
         committed = state.active is not None and state.active.spec == self._desired.spec
-        self._commit(state, report)
+        self._tidy(self._commit(state, report), report, "repaired" if committed else "activated")
         return Outcome(report, changed=not (untouched and committed))
 
     def _switch(self, state: State, old: Seen | None) -> Outcome:
@@ -156,10 +137,12 @@ class Switch:
                 self._docker.set_restart_policy(self._aside, "no")
                 self._docker.stop(self._aside, self._stop_seconds(state))
             report = self._start_and_gate()
-        except EdgeError as error:
+            after = self._commit(state, report) if report.ok else state
+        except (EdgeError, OSError) as caught:
+            error = edge_error(caught)
             report = GateReport(self._target, failure=(error.reason, error.remedy))
         if report.ok:
-            self._commit(state, report)
+            self._tidy(after, report, "activated")
             return Outcome(report, changed=True)
         tail = log_tail(self._docker, self._name)
         log(f"{report.reason}: bringing back what was there before")
@@ -176,7 +159,7 @@ class Switch:
     def _bring_back(self, state: State, old: Seen | None) -> str | None:
         """Return the release that serves again, None if none does or state.json does not know it."""
         serving = None
-        with _only_logged("what was there before does not serve again"):
+        with only_logged("what was there before does not serve again"):
             if self._seen(self._aside):
                 if self._seen(self._name):
                     self._docker.remove(self._name)
@@ -189,7 +172,7 @@ class Switch:
                 target = target_of(self._config, state.active)
                 back = run_gate(self._docker, target, self._target.settings.start_timeout_seconds)
                 serving = state.active.release if back.ok else None
-        with _only_logged("state.json still says that an activation is under way"):
+        with only_logged("state.json still says that an activation is under way"):
             save_state(self._paths.state, replace(state, pending=None))
             self._prune(state)
         return serving
@@ -206,7 +189,8 @@ class Switch:
         log(f"waiting for {self._desired.settings.servable}")
         return run_gate(self._docker, self._target, self._desired.settings.start_timeout_seconds)
 
-    def _commit(self, state: State, report: GateReport) -> None:
+    def _commit(self, state: State, report: GateReport) -> State:
+        """From here on the new container is the one that was gated."""
         active = state.active
         same = active is not None and active.spec == self._desired.spec
         deployment = Deployment(
@@ -222,14 +206,17 @@ class Switch:
         )
         state = State(active=deployment, previous=state.previous if same else active)
         save_state(self._paths.state, state)
+        return state
+
+    def _tidy(self, state: State, report: GateReport, event: str) -> None:
         if self._seen(self._aside):
             self._docker.remove(self._aside)
         self._prune(state)
         record(
             self._paths.journal,
-            "repaired" if same else "activated",
-            release=deployment.release,
-            spec=deployment.spec,
+            event,
+            release=str(self._desired.manifest.ref),
+            spec=self._desired.spec,
             first_token_seconds=report.first_token_seconds,
             total_seconds=report.total_seconds,
         )
@@ -239,7 +226,7 @@ class Switch:
     ) -> ActivationError:
         reason, remedy = report.failure or ("", "")
         release = self._desired.summary["release"]
-        with _only_logged("the journal lacks this failure"):
+        with only_logged("the journal lacks this failure"):
             record(self._paths.journal, "failed", release=release, reason=reason, serving=serving)
         lines = log_tail(self._docker, self._name) if tail is None else tail
         document = {"changed": changed, "serving": serving, "gate": report.document, "log_tail": lines}

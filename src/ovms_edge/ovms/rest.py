@@ -77,7 +77,7 @@ class OvmsClient:
         """Return the names in ``/v3/models``: only what is AVAILABLE is listed."""
         document = self._get("/v3/models")
         try:
-            return [entry["id"] for entry in document["data"]]
+            return [_text(entry["id"]) for entry in document["data"]]
         except (KeyError, TypeError) as error:
             raise self._malformed("/v3/models", document) from error
 
@@ -115,12 +115,12 @@ class OvmsClient:
                 if time.monotonic() - started > timeout:
                     raise self._silent("POST /v3/chat/completions", timeout)
                 try:
-                    model = event["model"]
+                    model = _text(event["model"])
                     for choice in event["choices"]:
                         first = time.monotonic() - started if first is None else first
-                        pieces.append(choice["delta"].get("content") or "")
-                        finish_reason = choice["finish_reason"] or finish_reason
-                    tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+                        pieces.append(_text(choice["delta"].get("content") or ""))
+                        finish_reason = _text(choice["finish_reason"] or finish_reason)
+                    tokens = _count((event.get("usage") or {}).get("completion_tokens", tokens))
                 except (KeyError, TypeError, AttributeError) as error:
                     raise self._malformed("/v3/chat/completions", event) from error
         if not done:
@@ -186,6 +186,18 @@ class OvmsClient:
 def _status(versions: list[dict[str, Any]]) -> ServableStatus:
     latest = versions[-1]
     return ServableStatus(str(latest["state"]), str(latest["status"]["error_code"]))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a number")
+    return value
 
 
 def _error_text(text: str) -> str:
