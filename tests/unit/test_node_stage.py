@@ -170,7 +170,7 @@ def test_a_cut_off_file_is_found_without_reading_everything(config: NodeConfig) 
 
 
 def test_a_partial_file_with_wrong_bytes_is_fetched_anew(config: NodeConfig) -> None:
-    partial = StatePaths(config.state_dir).staging(REF) / "partial" / sha256(FILES["a.bin"])
+    partial = plan_stage(config, REF).staging / "partial" / sha256(FILES["a.bin"])
     partial.parent.mkdir(parents=True)
     partial.write_bytes(bytes(100_000))
     stage(config)
@@ -178,7 +178,7 @@ def test_a_partial_file_with_wrong_bytes_is_fetched_anew(config: NodeConfig) -> 
 
 
 def test_a_partial_file_is_taken_up(config: NodeConfig, fake: FakeDepot) -> None:
-    partial = StatePaths(config.state_dir).staging(REF) / "partial" / sha256(FILES["a.bin"])
+    partial = plan_stage(config, REF).staging / "partial" / sha256(FILES["a.bin"])
     partial.parent.mkdir(parents=True)
     partial.write_bytes(FILES["a.bin"][:250_000])
     stage(config)
@@ -255,6 +255,29 @@ def test_a_release_that_changed_under_its_version_is_refused(
     with pytest.raises(EdgeError, match="releases never change"):
         stage(config)
     assert tree(config) == FILES
+
+
+def test_what_was_staged_of_another_manifest_under_the_same_name_is_not_completed(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher
+) -> None:
+    other = {**FILES, "a.bin": FILES["a.bin"][::-1]}  # the same sizes
+    publisher.publish(fake, manifest_of(other), other)
+    tree_of_other = plan_stage(config, REF).staging / "tree"
+    tree_of_other.mkdir(parents=True)
+    (tree_of_other / "a.bin").write_bytes(other["a.bin"])
+    publisher.publish(fake, manifest_of(FILES), FILES)
+    assert stage(config)
+    assert tree(config) == FILES
+    assert list((config.state_dir / "staging").iterdir()) == []
+
+
+def test_leftovers_of_staging_go_once_the_release_is_there(config: NodeConfig) -> None:
+    stage(config)
+    leftover = StatePaths(config.state_dir).staging(REF) / "0123456789ab" / "tree" / "a.bin"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    assert not stage(config)
+    assert list((config.state_dir / "staging").rglob("*.bin")) == []
 
 
 KILLED = """

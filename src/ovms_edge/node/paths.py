@@ -50,7 +50,7 @@ class StatePaths:
         return self.releases / ref.name / ref.version
 
     def staging(self, ref: ReleaseRef) -> Path:
-        """Where a release is put together."""
+        """Where a release is put together, in a directory named after the manifest that it is to have."""
         return self.root / "staging" / ref.name / ref.version
 
 

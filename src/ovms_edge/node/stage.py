@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, ReleaseFile, ReleaseRef
 from ovms_edge.node.depot import Depot, SignedManifest
+from ovms_edge.node.fetch import Progress, fetch, partial_size
 from ovms_edge.node.files import remove_tree, sha256_of, sync_directory, sync_tree, write_atomic
 from ovms_edge.node.host import memory_bytes
 from ovms_edge.node.output import log, size_text
@@ -26,8 +25,7 @@ from ovms_edge.ovms.memory import plan_memory
 
 # What a node needs besides releases: the image's layers are in Docker's own directory, often the same disk.
 DISK_RESERVE_BYTES = 1 << 30
-_PROGRESS_SECONDS = 5.0
-_CHUNK_BYTES = 1 << 20
+_STAGING_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class StagePlan:
     done: tuple[ReleaseFile, ...]
     link_from: dict[str, Path]
     fetch_bytes: int
+    staging: Path
 
     @property
     def document(self) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def plan_stage(config: NodeConfig, ref: ReleaseRef, read_every_byte: bool = Fals
         )
     damaged = _damaged(paths, ref, signed, read_every_byte)
     if damaged == []:
-        return StagePlan(ref, manifest, signed, True, (), {}, 0)
+        return StagePlan(ref, manifest, signed, True, (), {}, 0, _staging(paths, ref, signed))
     for version in manifest.ovms_versions:
         check_options(manifest.graph, version)
     plan_memory(memory_bytes()[0], manifest.memory.weights_bytes, None)
@@ -80,16 +79,16 @@ def plan_stage(config: NodeConfig, ref: ReleaseRef, read_every_byte: bool = Fals
 
 def apply_stage(config: NodeConfig, plan: StagePlan) -> None:
     """Fetch, verify and put in place. Killed anywhere, the next call goes on from there."""
+    paths = StatePaths(config.state_dir)
+    _remove_leftovers(paths.staging(plan.ref), None if plan.complete else plan.staging)
     if plan.complete:
         return
-    paths = StatePaths(config.state_dir)
-    staging = paths.staging(plan.ref)
-    tree, partial = staging / "tree", staging / "partial"
+    tree, partial = plan.staging / "tree", plan.staging / "partial"
     for directory in (tree, partial):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (config.state_dir / "staging").chmod(0o700)
     depot = Depot(config.depot_url, config.depot_ca_file, config.credentials_file)
-    progress = _Progress(plan.fetch_bytes)
+    progress = Progress(plan.fetch_bytes)
     sources = plan.link_from | {file.sha256: tree / file.path for file in plan.done}
     for file in plan.manifest.files:
         target = tree / file.path
@@ -98,11 +97,25 @@ def apply_stage(config: NodeConfig, plan: StagePlan) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         source = sources.get(file.sha256)
         if source is None or not _link(source, target, file):
-            _fetch(depot, plan.ref, file, partial / file.sha256, progress)
+            fetch(depot, plan.ref, file, partial / file.sha256, progress)
             _place(partial / file.sha256, target)
             sources[file.sha256] = target
     _finish(paths, plan, tree)
     record(paths.journal, "staged", release=str(plan.ref), bytes=plan.manifest.total_bytes)
+
+
+def _staging(paths: StatePaths, ref: ReleaseRef, signed: SignedManifest) -> Path:
+    """Return where this very manifest is put together: what another one left is not a part of it."""
+    return paths.staging(ref) / hashlib.sha256(signed.manifest).hexdigest()[:_STAGING_DIGITS]
+
+
+def _remove_leftovers(staging: Path, keep: Path | None) -> None:
+    """Remove what earlier calls left there of other manifests under the same name; their bytes are others."""
+    for entry in staging.iterdir() if staging.is_dir() else ():
+        if entry != keep:
+            remove_tree(entry)
+    if keep is None:
+        remove_tree(staging)
 
 
 def _damaged(
@@ -124,9 +137,14 @@ def _damaged(
 
 
 def _plan_missing(
-    paths: StatePaths, ref: ReleaseRef, manifest: Manifest, signed: SignedManifest, damaged: list[str]
+    paths: StatePaths,
+    ref: ReleaseRef,
+    manifest: Manifest,
+    signed: SignedManifest,
+    damaged: list[str],
+    staging: Path,
 ) -> StagePlan:
-    staging = paths.staging(ref)
+    staging = _staging(paths, ref, signed)
     done = tuple(file for file in manifest.files if _is_done(staging / "tree" / file.path, file))
     # what is damaged here may be the same bytes on disk under the name of another release
     wanted = {file.sha256 for file in manifest.files if file not in done and file.path not in damaged}
@@ -138,7 +156,7 @@ def _plan_missing(
     }
     here = {file.sha256 for file in done} | link_from.keys()
     fetch = {file.sha256: file.size for file in manifest.files if file.sha256 not in here}
-    fetch_bytes = sum(size - _size(staging / "partial" / sha256) for sha256, size in fetch.items())
+    fetch_bytes = sum(size - partial_size(staging / "partial" / sha256) for sha256, size in fetch.items())
     free = free_bytes(paths.root)
     if fetch_bytes + DISK_RESERVE_BYTES > free:
         raise EdgeError(
@@ -146,16 +164,12 @@ def _plan_missing(
             f"{size_text(DISK_RESERVE_BYTES)} in reserve needed, {size_text(free)} free",
             "free space there",
         )
-    return StagePlan(ref, manifest, signed, False, done, link_from, fetch_bytes)
+    return StagePlan(ref, manifest, signed, False, done, link_from, fetch_bytes, staging)
 
 
 def _is_done(path: Path, file: ReleaseFile) -> bool:
     """Files get their name in the tree only after their digest was checked and they were synced."""
     return path.is_file() and path.stat().st_size == file.size
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
 
 
 def _link(source: Path, target: Path, file: ReleaseFile) -> bool:
@@ -166,45 +180,6 @@ def _link(source: Path, target: Path, file: ReleaseFile) -> bool:
     target.unlink(missing_ok=True)
     os.link(source, target)
     return True
-
-
-def _fetch(
-    depot: Depot, ref: ReleaseRef, file: ReleaseFile, partial: Path, progress: Callable[[int, str], None]
-) -> None:
-    """Bring ``partial`` to the whole, verified and synced file."""
-    resumed = _size(partial)
-    if _download(depot, ref, file, partial, progress):
-        return
-    # a power cut can leave a partial file longer than what reached the disk: once more from the start
-    if resumed and _download(depot, ref, file, partial, progress):
-        return
-    raise EdgeError(
-        f"{file.path} of {ref} from the depot does not have the sha256 of the signed manifest",
-        "the depot or the way to it is damaged: publish the release again",
-    )
-
-
-def _download(
-    depot: Depot, ref: ReleaseRef, file: ReleaseFile, partial: Path, progress: Callable[[int, str], None]
-) -> bool:
-    if _size(partial) > file.size:
-        partial.unlink()
-    digest = hashlib.sha256()
-    with partial.open("a+b") as stream:
-        stream.seek(0)
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-        for chunk in depot.blob(ref, file.sha256, stream.tell(), file.size):
-            stream.write(chunk)
-            digest.update(chunk)
-            progress(len(chunk), file.path)
-        stream.flush()
-        os.fchmod(stream.fileno(), 0o444)
-        os.fsync(stream.fileno())
-    if digest.hexdigest() == file.sha256:
-        return True
-    partial.unlink()
-    return False
 
 
 def _place(partial: Path, target: Path) -> None:
@@ -223,7 +198,7 @@ def _finish(paths: StatePaths, plan: StagePlan, tree: Path) -> None:
     final, staging = paths.release(plan.ref), paths.staging(plan.ref)
     final.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     if final.exists():
-        replaced = staging / "replaced"
+        replaced = plan.staging / "replaced"
         remove_tree(replaced)
         final.chmod(0o755)
         final.rename(replaced)
@@ -234,18 +209,3 @@ def _finish(paths: StatePaths, plan: StagePlan, tree: Path) -> None:
     remove_tree(staging)
     if not any(staging.parent.iterdir()):
         staging.parent.rmdir()
-
-
-class _Progress:
-    """Says now and then how far it is."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._seen = 0
-        self._told = time.monotonic()
-
-    def __call__(self, count: int, path: str) -> None:
-        self._seen += count
-        if time.monotonic() - self._told >= _PROGRESS_SECONDS:
-            self._told = time.monotonic()
-            log(f"{size_text(self._seen)} of {size_text(self._total)} fetched, at {path}")
