@@ -70,6 +70,7 @@ class Progress:
         self._told = time.monotonic()
 
     def __call__(self, count: int, path: str) -> None:
+        """Count ``count`` bytes more of the file ``path``."""
         self._seen += count
         if time.monotonic() - self._told >= _PROGRESS_SECONDS:
             self._told = time.monotonic()

@@ -137,12 +137,7 @@ def _damaged(
 
 
 def _plan_missing(
-    paths: StatePaths,
-    ref: ReleaseRef,
-    manifest: Manifest,
-    signed: SignedManifest,
-    damaged: list[str],
-    staging: Path,
+    paths: StatePaths, ref: ReleaseRef, manifest: Manifest, signed: SignedManifest, damaged: list[str]
 ) -> StagePlan:
     staging = _staging(paths, ref, signed)
     done = tuple(file for file in manifest.files if _is_done(staging / "tree" / file.path, file))
