@@ -19,7 +19,7 @@ from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, Memory, 
 from ovms_edge.node import depot as depot_module
 from ovms_edge.node import stage as stage_module
 from ovms_edge.node.paths import StatePaths
-from ovms_edge.node.releases import damaged_files, staged_release, verify_release
+from ovms_edge.node.releases import damaged_files, staged_release, staged_releases, verify_release
 from ovms_edge.node.settings import NodeConfig
 from ovms_edge.node.stage import apply_stage, plan_stage
 from tests.unit.node_depot import FakeDepot, Publisher, manifest_of, node_config, serve, sha256
@@ -254,6 +254,57 @@ def test_a_release_that_changed_under_its_version_is_refused(
     publisher.publish(fake, manifest_of({"x": b"1"}), {"x": b"1"})
     with pytest.raises(EdgeError, match="releases never change"):
         stage(config)
+    assert tree(config) == FILES
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 40, b'{"schema": "ovms-edge.release/1"}', b"\xff"])
+def test_a_damaged_manifest_keeps_no_other_release_from_being_staged(
+    config: NodeConfig, fake: FakeDepot, publisher: Publisher, capsys: pytest.CaptureFixture[str], data: bytes
+) -> None:
+    stage(config)
+    paths = StatePaths(config.state_dir)
+    overwrite(paths.release(REF) / MANIFEST_FILE, data)
+    publisher.publish(fake, manifest_of(FILES, "2.0.0"), FILES)
+    assert stage(config, ReleaseRef("vlm", "2.0.0"))
+    assert [str(staged.manifest.ref) for staged in staged_releases(paths)] == ["vlm@2.0.0"]
+    assert "manifest.json is damaged" in capsys.readouterr().err
+    with pytest.raises(EdgeError, match=r"damaged: .*; fetch it again with ovms-node stage vlm@1\.0\.0"):
+        staged_release(paths, REF)
+
+
+@pytest.mark.parametrize("name", [MANIFEST_FILE, SIGNATURE_FILE])
+@pytest.mark.parametrize("how", ["zeros", "flipped", "gone"])
+def test_a_damaged_manifest_or_signature_is_mended_without_fetching_the_files(
+    config: NodeConfig, name: str, how: str
+) -> None:
+    stage(config)
+    path = StatePaths(config.state_dir).release(REF) / name
+    if how == "gone":
+        path.parent.chmod(0o755)
+        path.unlink()
+    elif how == "zeros":
+        overwrite(path, bytes(path.stat().st_size))
+    else:
+        flip_byte(path)
+    assert plan_stage(config, REF).fetch_bytes == 0
+    assert stage(config)
+    assert tree(config) == FILES
+    staged = staged_release(StatePaths(config.state_dir), REF)
+    assert staged
+    verify_release(staged, config.allowed_signers_file)
+    assert not stage(config)
+
+
+def test_a_manifest_here_that_nobody_trusted_signed_is_replaced(config: NodeConfig) -> None:
+    stage(config)
+    path = StatePaths(config.state_dir).release(REF) / MANIFEST_FILE
+    overwrite(path, manifest_of({"x": b"1"}).to_bytes())
+    assert stage(config)
     assert tree(config) == FILES
 
 

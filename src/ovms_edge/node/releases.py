@@ -9,6 +9,7 @@ from pathlib import Path
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, ReleaseRef
 from ovms_edge.node.files import sha256_of
+from ovms_edge.node.output import log
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.signature import verify_signature
 
@@ -23,13 +24,18 @@ class StagedRelease:
 
 
 def staged_releases(paths: StatePaths) -> Iterator[StagedRelease]:
-    """Yield every release on this node, by name and version."""
+    """Yield every release on this node, by name and version, but those whose manifest is damaged."""
     for manifest_file in sorted(paths.releases.glob(f"*/*/{MANIFEST_FILE}")):
-        yield _read(manifest_file)
+        try:
+            release = _read(manifest_file)
+        except EdgeError as error:
+            log(f"left out: {error}")
+        else:
+            yield release
 
 
 def staged_release(paths: StatePaths, ref: ReleaseRef) -> StagedRelease | None:
-    """Return one release, None if it is not on this node."""
+    """Return one release, None if it is not on this node; raises EdgeError if its manifest is damaged."""
     manifest_file = paths.release(ref) / MANIFEST_FILE
     return _read(manifest_file) if manifest_file.exists() else None
 
@@ -66,10 +72,30 @@ def verify_release(release: StagedRelease, allowed_signers: Path) -> None:
             + (f" and {len(damaged) - 1} more" if damaged[1:] else ""),
             f"fetch what is damaged again with ovms-node stage {ref} --verify",
         )
-    signature = (release.directory / SIGNATURE_FILE).read_bytes()
-    verify_signature(ref, release.manifest_bytes, signature, allowed_signers)
+    verify_manifest(release, allowed_signers)
+
+
+def verify_manifest(release: StagedRelease, allowed_signers: Path) -> str:
+    """Return who signed the manifest; raises EdgeError if nobody in ``allowed_signers`` did."""
+    signature_file = release.directory / SIGNATURE_FILE
+    try:
+        signature = signature_file.read_bytes()
+    except OSError as error:
+        raise EdgeError(
+            f"{signature_file} cannot be read: {error.strerror}",
+            f"fetch it again with ovms-node stage {release.manifest.ref}",
+        ) from error
+    return verify_signature(release.manifest.ref, release.manifest_bytes, signature, allowed_signers)
 
 
 def _read(manifest_file: Path) -> StagedRelease:
-    data = manifest_file.read_bytes()
-    return StagedRelease(manifest_file.parent, Manifest.from_bytes(data), data)
+    directory = manifest_file.parent
+    try:
+        data = manifest_file.read_bytes()
+        return StagedRelease(directory, Manifest.from_bytes(data), data)
+    except (EdgeError, OSError) as error:
+        cause = error.reason if isinstance(error, EdgeError) else error.strerror
+        raise EdgeError(
+            f"{manifest_file} is damaged: {cause}",
+            f"fetch it again with ovms-node stage {directory.parent.name}@{directory.name}",
+        ) from error

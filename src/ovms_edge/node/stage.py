@@ -16,7 +16,13 @@ from ovms_edge.node.files import remove_tree, sha256_of, sync_directory, sync_tr
 from ovms_edge.node.host import memory_bytes
 from ovms_edge.node.output import log, size_text
 from ovms_edge.node.paths import StatePaths, free_bytes
-from ovms_edge.node.releases import damaged_files, misshapen_files, staged_release, staged_releases
+from ovms_edge.node.releases import (
+    damaged_files,
+    misshapen_files,
+    staged_release,
+    staged_releases,
+    verify_manifest,
+)
 from ovms_edge.node.settings import NodeConfig
 from ovms_edge.node.signature import verify_signature
 from ovms_edge.node.state import record
@@ -68,7 +74,7 @@ def plan_stage(config: NodeConfig, ref: ReleaseRef, read_every_byte: bool = Fals
         raise EdgeError(
             f"the depot's {ref} holds {manifest.ref}", "publish it again with ovms-edge release publish"
         )
-    damaged = _damaged(paths, ref, signed, read_every_byte)
+    damaged = _damaged(config, ref, signed, read_every_byte)
     if damaged == []:
         return StagePlan(ref, manifest, signed, True, (), {}, 0, _staging(paths, ref, signed))
     for version in manifest.ovms_versions:
@@ -119,12 +125,17 @@ def _remove_leftovers(staging: Path, keep: Path | None) -> None:
 
 
 def _damaged(
-    paths: StatePaths, ref: ReleaseRef, signed: SignedManifest, read_every_byte: bool
+    config: NodeConfig, ref: ReleaseRef, signed: SignedManifest, read_every_byte: bool
 ) -> list[str] | None:
     """Return the paths of files that are not as they should be; None if the release is not here."""
-    present = staged_release(paths, ref)
-    if present is None:
-        return None
+    try:
+        present = staged_release(StatePaths(config.state_dir), ref)
+        if present is None:
+            return None
+        verify_manifest(present, config.allowed_signers_file)
+    except EdgeError as error:
+        log(f"{ref} will be staged again: {error.reason}")
+        return [MANIFEST_FILE]
     if present.manifest_bytes != signed.manifest:
         raise EdgeError(
             f"{ref} in the depot is another than the {ref} on this node",
@@ -143,11 +154,13 @@ def _plan_missing(
     done = tuple(file for file in manifest.files if _is_done(staging / "tree" / file.path, file))
     # what is damaged here may be the same bytes on disk under the name of another release
     wanted = {file.sha256 for file in manifest.files if file not in done and file.path not in damaged}
+    # if only the manifest or its signature is damaged here, the files may still be those of the depot's
+    sources = [(release.directory, release.manifest) for release in staged_releases(paths)]
     link_from = {
-        file.sha256: release.directory / file.path
-        for release in staged_releases(paths)
-        for file in release.manifest.files
-        if file.sha256 in wanted and (release.directory / file.path).is_file()
+        file.sha256: directory / file.path
+        for directory, listing in [*sources, (paths.release(ref), manifest)]
+        for file in listing.files
+        if file.sha256 in wanted and (directory / file.path).is_file()
     }
     here = {file.sha256 for file in done} | link_from.keys()
     fetch = {file.sha256: file.size for file in manifest.files if file.sha256 not in here}
