@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE
+from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, ReleaseRef
+from ovms_edge.node import activate as activate_module
 from ovms_edge.node import prepare as prepare_module
 from ovms_edge.node import switch as switch_module
 from ovms_edge.node.container import DesiredServer, Host, desired_server
@@ -242,3 +243,68 @@ def test_what_the_disk_refuses_takes_the_way_back_too(
     assert caught.value.document["serving"] == "vlm@1"
     assert list(engine.containers) == [NAME]
     assert engine.containers[NAME]["State"]["Status"] == "running"
+
+
+def mended(config: NodeConfig, version: str) -> Path:
+    """Give the release's file another inode, as ``stage --verify`` does."""
+    path = StatePaths(config.state_dir).releases / "vlm" / version / "a.bin"
+    new = path.with_name("new")
+    new.write_bytes(path.read_bytes())
+    new.rename(path)
+    return path
+
+
+def inode_served(config: NodeConfig) -> int:
+    active = state_of(config).active
+    assert active
+    return (StatePaths(config.state_dir).models / active.generation / SERVABLE / "a.bin").stat().st_ino
+
+
+def test_a_container_is_started_anew_on_the_files_that_stage_mended(
+    config: NodeConfig, engine: FakeEngine, ovms: FakeOvms, serving_first: State
+) -> None:
+    again = switch_to(config, engine, ovms, "1")
+    path = mended(config, "1")
+    assert inode_served(config) != path.stat().st_ino
+    outcome = again.run(serving_first)
+    assert (outcome.changed, outcome.gate.ok) == (True, True)
+    assert engine.calls == [f"stop {NAME}", f"start {NAME}"]
+    assert inode_served(config) == path.stat().st_ino
+    assert not switch_to(config, engine, ovms, "1").run(state_of(config)).changed
+
+
+def test_a_container_whose_files_cannot_be_mended_serves_on(
+    config: NodeConfig,
+    engine: FakeEngine,
+    ovms: FakeOvms,
+    serving_first: State,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    again = switch_to(config, engine, ovms, "1")
+    mended(config, "1")
+    monkeypatch.setattr(engine, "network", lambda name: {"Options": {}})
+    with pytest.raises(EdgeError, match="lets containers out"):
+        again.run(serving_first)
+    assert engine.containers[NAME]["State"]["Status"] == "running"
+
+
+def test_activate_sees_that_what_serves_has_not_the_release_s_files(
+    config: NodeConfig,
+    engine: FakeEngine,
+    ovms: FakeOvms,
+    serving_first: State,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(activate_module, "memory_bytes", lambda: (32 << 30, 0))
+    assert serving_first.active
+    settings = parse_server_settings(serving_first.active.settings)
+
+    def changed() -> dict[str, Any]:
+        ref = ReleaseRef("vlm", "1")
+        return activate_module.activate(config, cast(Docker, engine), ref, settings, check=True)
+
+    assert not changed()["changed"]
+    mended(config, "1")
+    document = changed()
+    assert document["changed"]
+    assert document["diff"]["after"]["files"] == "those of the release"

@@ -91,6 +91,10 @@ def test_the_way_depends_on_what_is_there(
     assert choose_way(state, current, OLD, available) is way
 
 
+def test_a_server_whose_files_are_not_the_release_s_is_repaired() -> None:
+    assert choose_way(BEFORE, container(OLD), OLD, available=True, whole=False) is Way.REPAIR
+
+
 def test_a_container_of_somebody_else_is_never_touched() -> None:
     inspected = {"Config": {"Labels": {}}, "State": {"Status": "running"}}
     with pytest.raises(EdgeError, match="did not make"):

@@ -11,6 +11,7 @@ from ovms_edge.manifest import ReleaseRef
 from ovms_edge.node.container import DesiredServer, Host, desired_server
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.gate_report import Target, is_available
+from ovms_edge.node.generation import is_whole
 from ovms_edge.node.gpu import find_gpu
 from ovms_edge.node.host import memory_bytes
 from ovms_edge.node.paths import StatePaths
@@ -31,6 +32,7 @@ class Situation:
     current: Seen | None
     aside: Seen | None
     way: Way
+    whole: bool = True  # whether the generation, if any is wanted, has the release's own files
 
     @property
     def nothing_to_do(self) -> bool:
@@ -78,11 +80,12 @@ def look(
     _require_same_container(docker, state, settings)
     current = seen(docker.container(settings.container), settings.container)
     aside = seen(docker.container(aside_name(settings.container)), aside_name(settings.container))
-    way = Way.SWITCH
-    if desired is not None:
+    way, whole = Way.SWITCH, True
+    if release is not None and desired is not None:
+        whole = is_whole(paths, desired, release)
         available = bool(current and current.running and is_available(settings))
-        way = choose_way(state, current, desired.spec, available)
-    return Situation(state, release, desired, current, aside, way)
+        way = choose_way(state, current, desired.spec, available, whole)
+    return Situation(state, release, desired, current, aside, way, whole)
 
 
 def activate(
@@ -148,6 +151,9 @@ def _diff(situation: Situation, ref: ReleaseRef) -> dict[str, Any]:
     if active and before == after:
         before |= {"container": current.status if current else None}
         after |= {"container": "running"}
+    if active and not situation.whole and active.spec == (desired.spec if desired else ""):
+        before |= {"files": "not those of the release"}
+        after |= {"files": "those of the release"}
     return {"before": before, "after": after}
 
 

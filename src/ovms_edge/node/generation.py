@@ -14,7 +14,7 @@ from ovms_edge.node.releases import StagedRelease
 def build_generation(paths: StatePaths, desired: DesiredServer, release: StagedRelease) -> Path:
     """Return the directory for ``desired``: made under another name, synced, renamed; or there already."""
     final = paths.models / desired.generation
-    if _is_whole(final, desired, release):
+    if is_whole(paths, desired, release):
         return final
     new, old = paths.models / f".{desired.generation}.new", paths.models / f".{desired.generation}.old"
     remove_tree(new)
@@ -51,8 +51,9 @@ def prune_generations(paths: StatePaths, keep: set[str]) -> None:
             remove_tree(directory)
 
 
-def _is_whole(final: Path, desired: DesiredServer, release: StagedRelease) -> bool:
-    """Whether ``final`` is what would be made; a release that was fetched again has other inodes."""
+def is_whole(paths: StatePaths, desired: DesiredServer, release: StagedRelease) -> bool:
+    """Whether the generation is what would be made; a release that was fetched again has other inodes."""
+    final = paths.models / desired.generation
     model = final / desired.settings.servable
     texts = {final / "config.json": desired.config_text, model / "graph.pbtxt": desired.graph_text}
     return all(path.is_file() and path.read_text() == text for path, text in texts.items()) and all(

@@ -15,10 +15,10 @@ from ovms_edge.node.docker import Docker
 from ovms_edge.node.failures import ActivationError, edge_error, only_logged
 from ovms_edge.node.gate import log_tail, run_gate
 from ovms_edge.node.gate_report import GateReport, Target, is_available
-from ovms_edge.node.generation import prune_generations
+from ovms_edge.node.generation import is_whole, prune_generations
 from ovms_edge.node.output import log, utc_now
 from ovms_edge.node.paths import StatePaths
-from ovms_edge.node.prepare import prepare
+from ovms_edge.node.prepare import Places, prepare
 from ovms_edge.node.releases import StagedRelease, staged_release
 from ovms_edge.node.settings import NodeConfig, parse_server_settings
 from ovms_edge.node.state import Deployment, Pending, State, record, save_state
@@ -79,13 +79,30 @@ class Switch:
         """
         steps = settle_steps(state, self._seen(self._name), self._seen(self._aside))
         state = self._settle(state, steps)
+        self._places = self._prepare(state)
         current = self._seen(self._name)
-        self._places = prepare(self._config, self._docker, self._desired, self._release)
         if current and current.spec == self._desired.spec:
             outcome = self._repair(state, current)
         else:
             outcome = self._switch(state, current)
         return replace(outcome, changed=outcome.changed or bool(steps))
+
+    def _prepare(self, state: State) -> Places:
+        """Prepare; a container that runs on a generation that is to be replaced is stopped before.
+
+        It mounts the new one at its next start only, and stopped it says so to whoever comes after a kill.
+        """
+        current = self._seen(self._name)
+        stale = current is not None and current.running and current.spec == self._desired.spec
+        if not stale or is_whole(self._paths, self._desired, self._release):
+            return prepare(self._config, self._docker, self._desired, self._release)
+        log(f"what {self._name} serves from is not the release's own files: stopping it to mend that")
+        self._docker.stop(self._name, self._stop_seconds(state))
+        try:
+            return prepare(self._config, self._docker, self._desired, self._release)
+        except (EdgeError, OSError):
+            self._docker.start(self._name)
+            raise
 
     def _settle(self, state: State, steps: tuple[Step, ...]) -> State:
         for step in steps:

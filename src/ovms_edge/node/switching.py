@@ -76,13 +76,18 @@ class Way(Enum):
     """How to get from the settled containers to the desired one."""
 
     KEEP = "it serves"
-    REPAIR = "it is there but does not serve, or was never gated"
+    REPAIR = "it is there but does not serve, was never gated, or has files that were damaged"
     SWITCH = "another one has to be made"
 
 
-def choose_way(state: State, current: Seen | None, desired_spec: str, available: bool) -> Way:
-    """Return how to get to ``desired_spec``; ``available`` is what OVMS says of the servable now."""
+def choose_way(
+    state: State, current: Seen | None, desired_spec: str, available: bool, whole: bool = True
+) -> Way:
+    """Return how to get to ``desired_spec``.
+
+    ``available`` is what OVMS says of the servable now, ``whole`` whether it has the release's own files.
+    """
     if current is None or current.spec != desired_spec:
         return Way.SWITCH
     gated = state.active is not None and state.active.spec == desired_spec
-    return Way.KEEP if gated and current.running and available else Way.REPAIR
+    return Way.KEEP if gated and current.running and available and whole else Way.REPAIR
