@@ -33,6 +33,11 @@ class Demo:
     def link(self) -> Path:
         return Path("/usr/local/bin/ansible-playbook")
 
+    @property
+    def ansible_scratch(self) -> list[Path]:
+        """Where Ansible keeps its sockets and scratch files."""
+        return [Path.home() / ".ansible" / name for name in ("cp", "tmp")]
+
     def steps(self) -> list[Step]:
         return [
             Step("machine", "packages and Docker engine", (), self._logged(self.machine)),
@@ -60,7 +65,11 @@ class Demo:
         if not store.known(self.settings):
             lines.append(
                 f"start {STORES} stores and a depot as containers, on the network {self.settings.subnet}"
+                " (a bridge, with rules in iptables)"
             )
+        scratch = [path for path in self.ansible_scratch if not path.exists()]
+        if scratch:
+            lines.append(f"let Ansible keep sockets and scratch files: {', '.join(map(str, scratch))}")
         return lines
 
     def _logged(self, work: Callable[[Console], bool]) -> Callable[[Path], bool]:
@@ -158,8 +167,8 @@ class Demo:
         node_tool = self.settings.project / "roles" / "node_agent" / "files" / "ovms-node"
         made.note(self.settings, node_tool)
         made.note(self.settings, self.settings.project / "build" / "verify_fleet.json")
-        for directory in ("cp", "tmp"):  # Ansible's sockets and scratch space
-            made.note(self.settings, Path.home() / ".ansible" / directory)
+        for directory in self.ansible_scratch:
+            made.note(self.settings, directory)
         self._run(["make", "--no-print-directory", "node-tool", f"PYTHON={sys.executable}"], log)
         self._playbook("site.yml", log)
         return True

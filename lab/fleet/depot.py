@@ -11,13 +11,14 @@ from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 
-from . import containers, files, images, keys
+from . import containers, files, images, keys, made
 from .console import Console
 from .containers import docker
 from .settings import Settings
 from .shell import run, wait_until
 
 _READY_SECONDS = 30.0
+_TRUST = Path("/etc/docker/certs.d")
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 )
@@ -147,16 +148,32 @@ def has(settings: Settings, repository: str, tag: str) -> str | None:
 
 def host_trust(settings: Settings) -> Path:
     """Where this machine's engine looks for the depot's CA."""
-    return Path("/etc/docker/certs.d") / settings.depot_registry / "ca.crt"
+    return _TRUST / settings.depot_registry / "ca.crt"
+
+
+def registries(settings: Settings) -> set[str]:
+    """HOST:PORT of this lab's depot, now and under any OVMS_LAB_SUBNET that it had before."""
+    before = (path for path in made.noted(settings) if path.is_relative_to(_TRUST))
+    return {settings.depot_registry, *(path.parent.name for path in before)}
 
 
 def trust_on_host(settings: Settings) -> None:
-    files.write(host_trust(settings), keys.depot_ca(settings).read_text())
+    path, ca = host_trust(settings), keys.depot_ca(settings).read_text()
+    if path.is_file() and path.read_text() != ca:
+        _remove_trust(path)  # of a lab that is gone: the address is ours
+    made.note(settings, path)
+    files.write(path, ca)
 
 
 def distrust_on_host(settings: Settings) -> None:
-    path = host_trust(settings)
-    path.unlink(missing_ok=True)
+    """Remove our CA; ``made.remove`` does not where it was put before it was on record."""
+    path, ours = host_trust(settings), keys.depot_ca(settings)
+    if path.is_file() and ours.is_file() and path.read_text() == ours.read_text():
+        _remove_trust(path)
+
+
+def _remove_trust(path: Path) -> None:
+    path.unlink()
     for directory in (path.parent, path.parent.parent):
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()

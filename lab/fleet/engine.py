@@ -45,6 +45,15 @@ def remember_machine(settings: Settings) -> None:
         files.write_json(path, {**before, "started": False})
 
 
+def note(settings: Settings, **facts: bool) -> None:
+    """Put on record: ``started`` by us, ``used`` by us, ``empty`` when it was last looked into."""
+    files.write_json(_record(settings), {**files.read_json(_record(settings)), **facts})
+
+
+def used_by_lab(settings: Settings) -> bool:
+    return bool(files.read_json(_record(settings)).get("used"))
+
+
 def ensure(settings: Settings, console: Console) -> None:
     """An engine that answers."""
     if answers():
@@ -54,7 +63,7 @@ def ensure(settings: Settings, console: Console) -> None:
             f"no Docker engine answers at DOCKER_HOST {os.environ['DOCKER_HOST']}",
             "start it, or unset DOCKER_HOST",
         )
-    files.write_json(_record(settings), {**files.read_json(_record(settings)), "started": True})
+    note(settings, started=True)
     if _systemd():
         console.say("starting the Docker engine (systemctl start docker)")
         run(["systemctl", "start", "docker"], remedy="see: journalctl -u docker")
@@ -97,6 +106,11 @@ def stop(settings: Settings) -> None:
         )
     elif _systemd() and answers():
         run(["systemctl", "stop", "docker.socket", "docker.service"], remedy="see: journalctl -u docker")
+    if answers():
+        raise EdgeError(
+            "a Docker engine still answers that the lab did not start, so nothing of it is removed",
+            "stop it (or unset DOCKER_HOST) and run it again",
+        )
     firewall.restore(files.read_json(_record(settings)).get("firewall", {}))
 
 
@@ -107,6 +121,16 @@ def started_by_lab(settings: Settings) -> bool:
 def made_by_lab(settings: Settings) -> list[Path]:
     """The engine's directories that were not there before the lab came."""
     return [Path(path) for path in files.read_json(_record(settings)).get("made", [])]
+
+
+def require_known_empty(settings: Settings) -> None:
+    """For an engine that cannot be asked any more; raises EdgeError if others may have data in it."""
+    there = [str(path) for path in made_by_lab(settings) if path.exists()]
+    if there and not files.read_json(_record(settings)).get("empty"):
+        raise EdgeError(
+            f"dockerd is not installed any more, so nobody can tell whose data is in {', '.join(there)}",
+            "install docker.io, or remove these directories, and run it again",
+        )
 
 
 def remove_data(settings: Settings) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 
+from . import files
 from .console import Console, duration
-from .containers import INPUTS_LABEL, docker, image_inputs
+from .containers import IMAGE_LABEL, INPUTS_LABEL, docker, image_id, image_inputs
 from .settings import Settings
 from .shell import run, tail
 
@@ -128,27 +129,39 @@ def _build(
     log.unlink(missing_ok=True)
     if image.context is not None:
         context = settings.project / "lab" / "images" / image.context
-        _build_dockerfile(image, digest, context, log)
+        _build_dockerfile(image, _labels(settings, digest), context, log)
     elif settings.base == "pull":
-        docker("pull", f"debian:{image.base}-slim", log=log)
-        run(["docker", "build", "-q", "--label", f"{INPUTS_LABEL}={digest}", "-t", image.tag, "-"],
-            stdin=f"FROM debian:{image.base}-slim\n", environment=_classic_builder(), log=log)  # fmt: skip
+        source = f"debian:{image.base}-slim"
+        if image_id(source) is None:
+            files.write(settings.home / "host" / "pulled" / source, "")
+        docker("pull", source, log=log)
+        run(["docker", "build", "-q", "--force-rm", *_labels(settings, digest), "-t", image.tag, "-"],
+            stdin=f"FROM {source}\n", environment=_classic_builder(), log=log)  # fmt: skip
     else:
-        _bootstrap(image, digest, log)
+        _bootstrap(image, _labels(settings, digest)[1::2], log)
     console.say(f"image {image.tag} built in {duration(time.monotonic() - start)}")
 
 
-def _build_dockerfile(image: Image, digest: str, context: Path, log: Path) -> None:
+def pulled(settings: Settings) -> list[str]:
+    """Images that the lab fetched from a registry and that were not there before."""
+    return sorted(path.name for path in (settings.home / "host" / "pulled").glob("*"))
+
+
+def _labels(settings: Settings, digest: str) -> list[str]:
+    return ["--label", f"{INPUTS_LABEL}={digest}", "--label", f"{IMAGE_LABEL}={settings.name}"]
+
+
+def _build_dockerfile(image: Image, labels: list[str], context: Path, log: Path) -> None:
     proxies = [word for name in _PROXIES if name in os.environ for word in ("--build-arg", name)]
     run(
-        ["docker", "build", "--build-arg", f"BASE={image.base}", *proxies,
-         "--label", f"{INPUTS_LABEL}={digest}", "-t", image.tag, context],
+        ["docker", "build", "--force-rm", "--build-arg", f"BASE={image.base}", *proxies,
+         *labels, "-t", image.tag, context],
         environment=_classic_builder(),
         log=log,
     )  # fmt: skip
 
 
-def _bootstrap(image: Image, digest: str, log: Path) -> None:
+def _bootstrap(image: Image, labels: list[str], log: Path) -> None:
     """A minimal Debian straight into the engine, from the mirror that this machine uses itself."""
     with (
         log.open("w") as output,
@@ -162,8 +175,7 @@ def _bootstrap(image: Image, digest: str, log: Path) -> None:
             [
                 "docker",
                 "import",
-                "-c",
-                f"LABEL {INPUTS_LABEL}={digest}",
+                *(word for label in labels for word in ("-c", f"LABEL {label}")),
                 "-c",
                 'CMD ["/bin/bash"]',
                 "-",

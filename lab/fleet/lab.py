@@ -23,13 +23,15 @@ def announcement(settings: Settings) -> list[str]:
     if packages:
         lines.append(f"install by apt: {' '.join(packages)} and what they depend on")
     if not engine.answers():
-        lines.append("start the Docker engine")
+        lines.append("start the Docker engine, which turns IP forwarding on and adds rules to iptables")
         tags = ", ".join(image.tag for image in images.catalogue(settings))
         lines.append(f"build container images, where that is not done yet: {tags}")
     else:
         outdated = images.outdated(settings)
         if outdated:
             lines.append(f"build container images: {', '.join(image.tag for image in outdated)}")
+    if not depot.host_trust(settings).exists():
+        lines.append(f"let the Docker engine trust the depot's CA: {depot.host_trust(settings)}")
     return lines
 
 
@@ -43,11 +45,17 @@ def prepare_machine(settings: Settings, console: Console) -> None:
         raise EdgeError(
             f"this machine is {platform.machine()}", "the lab needs x86-64, as OpenVINO's GPU hosts are"
         )
+    answered = engine.answers()
+    if answered:
+        containers.claim_name(settings, console)
     engine.remember_machine(settings)
     packages = host_packages.missing(settings)
     if packages:
         host_packages.install(settings, packages, console)
     engine.ensure(settings, console)
+    if not answered:
+        containers.claim_name(settings, console)
+    engine.note(settings, used=True, empty=False)
 
 
 def prepare_depot(settings: Settings, console: Console) -> None:

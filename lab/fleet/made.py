@@ -25,15 +25,18 @@ def note(settings: Settings, path: Path) -> None:
     )
 
 
+def noted(settings: Settings) -> list[Path]:
+    return [Path(path) for path in _read(settings)["paths"]]
+
+
 def remove(settings: Settings) -> None:
     """Remove what was noted, and the directories that came with it if nobody else put anything there."""
-    record = _read(settings)
-    for path in map(Path, record["paths"]):
+    for path in noted(settings):
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.is_dir():
             shutil.rmtree(path)
-    for parent in map(Path, reversed(record["parents"])):
+    for parent in map(Path, reversed(_read(settings)["parents"])):
         if parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()
 

@@ -37,6 +37,7 @@ def run(
 ) -> str:
     """Standard output of ``argv``; raises EdgeError if it fails. With ``log``, all output goes there."""
     words = [str(word) for word in argv]
+    done: subprocess.CompletedProcess[str]
     given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     try:
         if log is None:

@@ -16,7 +16,7 @@ from .containers import docker
 from .settings import OVMS_VERSION, Settings
 from .shell import run, succeeds, tail
 
-_REPOSITORY = "openvino/model_server"
+REPOSITORY = "openvino/model_server"
 
 
 def image(settings: Settings) -> str:
@@ -28,9 +28,9 @@ def ensure(settings: Settings, console: Console) -> bool:
     built = _build(settings, console)
     target = settings.server_image
     docker("tag", image(settings), target)
-    there = depot.has(settings, _REPOSITORY, f"{OVMS_VERSION}-gpu")
+    there = depot.has(settings, REPOSITORY, f"{OVMS_VERSION}-gpu")
     ours = json.loads(docker("image", "inspect", "--format", "{{json .RepoDigests}}", target))
-    if there and f"{settings.depot_registry}/{_REPOSITORY}@{there}" in ours:
+    if there and f"{settings.depot_registry}/{REPOSITORY}@{there}" in ours:
         return built
     start = time.monotonic()
     depot.trust_on_host(settings)

@@ -120,7 +120,7 @@ def restart(settings: Settings, store: Store) -> None:
 
 
 def remove(settings: Settings, name: str) -> None:
-    if succeeds(["docker", "container", "inspect", container(settings, name)]):
+    if container(settings, name) in containers.states(settings):
         docker("rm", "--force", "--volumes", container(settings, name))
     path = directory(settings, name)
     if path.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
@@ -15,17 +16,16 @@ from .settings import Settings
 
 def down(settings: Settings, console: Console) -> None:
     """Remove stores, depot and network. Images, keys, model and the depot's data stay."""
-    if not engine.answers():
-        if containers_may_exist(settings):
-            raise EdgeError(
-                "the Docker engine does not answer, so the stores cannot be removed", "start it first"
-            )
-        return
-    names = containers.states(settings)
-    if names:
-        docker("rm", "--force", "--volumes", *names)
-        console.say(f"removed {len(names)} containers")
-    containers.remove_network(settings)
+    if engine.answers():
+        names = containers.states(settings)
+        if names:
+            docker("rm", "--force", "--volumes", *names)
+            console.say(f"removed {len(names)} containers")
+        containers.remove_network(settings)
+    elif engine_may_hold_ours(settings):
+        raise EdgeError(
+            "the Docker engine does not answer, so the stores cannot be removed", "start it first"
+        )
     forget_stores(settings)
 
 
@@ -39,8 +39,10 @@ def forget_stores(settings: Settings) -> None:
         store.pin_host_keys(settings)
 
 
-def containers_may_exist(settings: Settings) -> bool:
-    return shutil.which("docker") is not None and bool(store.known(settings))
+def engine_may_hold_ours(settings: Settings) -> bool:
+    return shutil.which("docker") is not None and (
+        engine.used_by_lab(settings) or bool(store.known(settings))
+    )
 
 
 def down_all(settings: Settings, console: Console) -> None:
@@ -51,35 +53,67 @@ def down_all(settings: Settings, console: Console) -> None:
         engine.ensure(
             settings, console
         )  # it was killed, or the machine rebooted: its containers must go first
-    if engine.answers():
-        down(settings, console)
-        _remove_images_and_volume(settings)
-        console.say("removed images and the depot's data")
-    else:
+    left: list[str] = []
+    if ours and not engine.answers():  # its program is gone
+        engine.require_known_empty(settings)
         forget_stores(settings)
+    else:
+        down(settings, console)
+        if engine.answers():
+            _remove_images_and_volume(settings, console)
+            left = containers.contents() if ours else []
+            engine.note(settings, empty=not left)
     depot.distrust_on_host(settings)
+    made.remove(settings)
+    if left:
+        _leave_engine(settings, left, console)
+        return
     if ours:
         engine.stop(settings)
         console.say("stopped the Docker engine")
     _remove_packages(settings, console)
     if ours:
         engine.remove_data(settings)
-    made.remove(settings)
     if settings.home.exists():
         shutil.rmtree(settings.home)
         console.say(f"removed {settings.home.relative_to(settings.project)}")
 
 
-def _remove_images_and_volume(settings: Settings) -> None:
-    tags = [
-        *(image.tag for image in reversed(images.catalogue(settings))),
-        standin.image(settings),
-        settings.server_image,
-    ]
-    there = [tag for tag in tags if containers.image_id(tag)]
+def _remove_images_and_volume(settings: Settings, console: Console) -> None:
+    others = containers.of_other_checkouts(settings)
+    if others:
+        console.say(f"images and the depot's data stay: the lab of {', '.join(others)} uses them")
+        return
+    listed = docker("images", "--digests", "--format", "{{.Repository}}\t{{.Tag}}\t{{.Digest}}")
+    fetched = [tag for tag in images.pulled(settings) if containers.image_id(tag)]
+    there = [*own_images(listed, settings.name, depot.registries(settings)), *fetched]
     if there:
         docker("rmi", "--force", *there)
+    docker("image", "prune", "--force", "--filter", f"label={containers.IMAGE_LABEL}={settings.name}")
     docker("volume", "rm", "--force", depot.volume(settings))
+    console.say("removed images and the depot's data")
+
+
+def own_images(listed: str, name: str, registries: Iterable[str]) -> list[str]:
+    """References of the lab ``name`` in ``REPOSITORY TAG DIGEST`` lines of `docker images`."""
+    in_depots = {f"{registry}/{standin.REPOSITORY}" for registry in registries}
+    found = []
+    for line in listed.splitlines():
+        repository, tag, digest = line.split("\t")
+        if repository.startswith(f"{name}/") or repository in in_depots:
+            found.append(f"{repository}@{digest}" if tag == "<none>" else f"{repository}:{tag}")
+    return list(dict.fromkeys(found))
+
+
+def _leave_engine(settings: Settings, left: list[str], console: Console) -> None:
+    for path in settings.home.iterdir():
+        if path.is_dir() and path.name != "host":
+            shutil.rmtree(path)
+    console.say(f"the Docker engine holds what is not this lab's: {', '.join(left)}")
+    console.say(
+        "so the engine, its data and the installed packages stay, with the record of them in .lab/host"
+    )
+    console.say("to take these away too: remove what it holds and run this again")
 
 
 def _remove_packages(settings: Settings, console: Console) -> None:

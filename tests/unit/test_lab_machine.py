@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.fleet import engine, firewall, host_packages, images, made, standin
+from lab.fleet import engine, files, firewall, host_packages, images, made, standin
 from lab.fleet.settings import Settings
+from ovms_edge.errors import EdgeError
 
 PLAN = """\
 Reading package lists...
@@ -84,11 +85,31 @@ def test_sources_are_the_hosts_own_mirrors_for_another_suite() -> None:
     ]
 
 
-def test_a_recycled_process_id_is_not_our_engine(settings: Settings) -> None:
+def test_a_recycled_process_id_is_not_our_engine(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "answers", lambda: False)
     pid_file = settings.home / "host" / "dockerd.pid"
     pid_file.parent.mkdir(parents=True)
     pid_file.write_text(str(os.getpid()))
     engine.stop(settings)  # would end this very process
+
+
+def test_an_engine_that_still_answers_is_not_ours_to_undo(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "answers", lambda: True)
+    monkeypatch.setattr(engine, "_systemd", lambda: False)
+    with pytest.raises(EdgeError, match="still answers"):
+        engine.stop(settings)
+
+
+def test_data_that_nobody_looked_into_stays(settings: Settings, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    files.write_json(settings.home / "host" / "engine.json", {"made": [str(data)]})
+    with pytest.raises(EdgeError, match="whose data is in"):
+        engine.require_known_empty(settings)
+    engine.note(settings, empty=True)
+    engine.require_known_empty(settings)
 
 
 def test_images_depend_on_their_files_and_on_what_is_under_them(tmp_path: Path) -> None:
