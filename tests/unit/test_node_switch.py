@@ -308,3 +308,36 @@ def test_activate_sees_that_what_serves_has_not_the_release_s_files(
     document = changed()
     assert document["changed"]
     assert document["diff"]["after"]["files"] == "those of the release"
+
+
+def starts_with_the_host(containers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what an engine starts when it starts; it does not start what never ran."""
+    return [
+        name
+        for name, container in containers.items()
+        if container["HostConfig"]["RestartPolicy"]["Name"] == "always"
+        and container["State"]["Status"] != "created"
+    ]
+
+
+def test_at_every_step_of_a_switch_a_host_that_loses_power_starts_a_container_again(
+    config: NodeConfig, engine: FakeEngine, ovms: FakeOvms, serving_first: State
+) -> None:
+    found: dict[str, list[str]] = {}
+
+    def before(call: str) -> bool:
+        found[call] = starts_with_the_host(engine.containers)
+        return False
+
+    engine.refuse = before
+    switch_to(config, engine, ovms, "2").run(serving_first)
+    assert list(found) == [
+        f"rename {NAME} {ASIDE}",
+        f"create {NAME}",
+        f"stop {ASIDE}",
+        f"start {NAME}",
+        f"policy {ASIDE} no",
+        f"remove {ASIDE}",
+    ]
+    assert all(found.values())
+    assert found[f"remove {ASIDE}"] == [NAME]

@@ -150,10 +150,12 @@ class Switch:
             self._create()
             if old:
                 log(f"stopping {old.release}")
-                # a host that starts in the middle of this starts one of the two, not both
-                self._docker.set_restart_policy(self._aside, "no")
                 self._docker.stop(self._aside, self._stop_seconds(state))
-            report = self._start_and_gate()
+            self._docker.start(self._name)
+            if old:
+                # not before: a host that starts in the middle of this must find one that starts with it
+                self._docker.set_restart_policy(self._aside, "no")
+            report = self._gate()
             after = self._commit(state, report) if report.ok else state
         except (EdgeError, OSError) as caught:
             error = edge_error(caught)
@@ -203,6 +205,9 @@ class Switch:
 
     def _start_and_gate(self) -> GateReport:
         self._docker.start(self._name)
+        return self._gate()
+
+    def _gate(self) -> GateReport:
         log(f"waiting for {self._desired.settings.servable}")
         return run_gate(self._docker, self._target, self._desired.settings.start_timeout_seconds)
 
