@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ovms_edge.errors import UsageError
@@ -12,6 +14,19 @@ RELEASE_MANIFEST = "application/vnd.ovms-edge.release.manifest.v1+json"
 RELEASE_SIGNATURE = "application/vnd.ovms-edge.release.signature.v1"
 
 _LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user of one registry. The password never shows in a repr."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of an Authorization header."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 def is_loopback(url: str) -> bool:

@@ -15,7 +15,8 @@ import pytest
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.docker import Docker, registry_of, split_reference
-from ovms_edge.node.registry_auth import Credentials, credentials_for
+from ovms_edge.node.registry_auth import credentials_for
+from ovms_edge.oci import Credentials
 
 
 class Engine:

@@ -15,8 +15,9 @@ import pytest
 
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.manifest import ReleaseRef
+from ovms_edge.oci import Credentials
 from ovms_edge.release.artifact import Blob
-from ovms_edge.release.credentials import Credentials, read_credentials
+from ovms_edge.release.credentials import read_credentials
 from ovms_edge.release.depot import Depot
 from ovms_edge.release.publish import FileBody
 from ovms_edge.release.transport import Transport

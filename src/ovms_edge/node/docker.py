@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.node.registry_auth import Credentials
+from ovms_edge.oci import Credentials
 
 SOCKET = Path("/var/run/docker.sock")
 _TIMEOUT_SECONDS = 60

@@ -10,14 +10,13 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.oci import is_loopback
+from ovms_edge.oci import Credentials, is_loopback
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _LARGEST_TOKEN_BYTES = 1 << 20
@@ -26,22 +25,6 @@ TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 class TransientError(EdgeError):
     """Worth another attempt."""
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """User and password for one registry."""
-
-    user: str
-    password: str
-
-    @property
-    def basic(self) -> str:
-        """The value of an Authorization header."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-
-    def __repr__(self) -> str:
-        return f"Credentials(user={self.user!r})"
 
 
 def credentials_for(registry: str, path: Path | None) -> Credentials | None:

@@ -6,23 +6,10 @@ import base64
 import binascii
 import json
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """A user of one registry. The password never shows in a repr."""
-
-    user: str
-    password: str = field(repr=False)
-
-    @property
-    def basic(self) -> str:
-        """The value of an Authorization header."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+from ovms_edge.oci import Credentials
 
 
 def default_credentials_file() -> Path:

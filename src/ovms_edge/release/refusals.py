@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import requests
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.release.credentials import Credentials
+from ovms_edge.oci import Credentials
 
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500

@@ -15,8 +15,7 @@ import requests
 from requests.auth import AuthBase
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.oci import checked_depot_url, is_loopback
-from ovms_edge.release.credentials import Credentials
+from ovms_edge.oci import Credentials, checked_depot_url, is_loopback
 from ovms_edge.release.refusals import TransientError, connection_error, host_of, refusal, tls_error
 
 CONNECT_SECONDS = 30
