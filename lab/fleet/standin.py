@@ -79,7 +79,7 @@ def _inputs(settings: Settings) -> str:
     """Its own files, the parts of ovms_edge that it shares, and the image under it."""
     shared = settings.project / "src" / "ovms_edge"
     tree = images.tree_digest(
-        settings.project / "lab" / "standin", shared / "ovms", *sorted(shared.glob("*.py"))
+        settings.project / "lab" / "standin", shared / "ovms", shared / "graph", *sorted(shared.glob("*.py"))
     )
     return hashlib.sha256((tree + images.inputs(settings)[images.ovms_base(settings)]).encode()).hexdigest()
 

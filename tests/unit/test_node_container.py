@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.graph.reader import read_graph
 from ovms_edge.manifest import Manifest, Memory, ReleaseFile
 from ovms_edge.node.container import Host, desired_server, network_body
 from ovms_edge.node.gpu import Gpu
 from ovms_edge.node.settings import parse_server_settings
 from ovms_edge.ovms.memory import GIB
-from ovms_edge.pbtxt import read_graph
 
 GPU = Gpu("0000:00:02.0", "8086:7d55", "i915", "/dev/dri/renderD128", 993, "meteor-lake", True)
 HOST = Host(32 * GIB, GPU)

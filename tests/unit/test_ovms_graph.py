@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.graph.reader import read_graph
 from ovms_edge.ovms.fields import KNOWN_VERSIONS, Field, Fields, fields_for
 from ovms_edge.ovms.graph import check_options, render_graph
-from ovms_edge.pbtxt import read_graph
 
 VERSION = "2025.4.1"
 BASE: dict[str, Any] = {"device": "GPU", "cache_size": 4}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.graph.reader import Graph, Node, read_graph
 from ovms_edge.ovms.fields import fields_for
-from ovms_edge.pbtxt import Graph, Node, read_graph
 from ovms_standin import OVMS_VERSION
 from ovms_standin.status import StatusCode, StatusError
 

@@ -20,7 +20,7 @@ from ovms_edge.node.paths import StatePaths, existing_parent
 from ovms_edge.node.releases import staged_releases
 from ovms_edge.node.settings import parse_server_settings
 from ovms_edge.node.state import Deployment, load_state
-from ovms_edge.ovms.rest import OvmsClient
+from ovms_edge.ovms.client import OvmsClient
 
 _QUICK_SECONDS = 0.3
 

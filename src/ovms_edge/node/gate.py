@@ -16,7 +16,7 @@ from ovms_edge.node.docker import Docker
 from ovms_edge.node.gate_report import Check, GateReport, Target
 from ovms_edge.node.probe import Question, questions
 from ovms_edge.node.settings import ServerSettings
-from ovms_edge.ovms.rest import Completion, OvmsUnreachableError
+from ovms_edge.ovms.client import Completion, OvmsUnreachableError
 
 LOG_TAIL_LINES = 40
 _POLL_SECONDS = 0.25

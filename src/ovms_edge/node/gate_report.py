@@ -8,7 +8,7 @@ from typing import Any
 
 from ovms_edge.manifest import Manifest
 from ovms_edge.node.settings import ServerSettings
-from ovms_edge.ovms.rest import OvmsClient, OvmsRefusedError, OvmsUnreachableError
+from ovms_edge.ovms.client import OvmsClient, OvmsRefusedError, OvmsUnreachableError
 
 _REST_TIMEOUT_SECONDS = 5.0
 _QUICK_SECONDS = 2.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.pbtxt import read_graph
+from ovms_edge.graph.reader import read_graph
 from ovms_edge.release.content import EXPORT_RECORD, GRAPH_FILE
 
 MODEL_CONFIG = "config.json"

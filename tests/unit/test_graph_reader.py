@@ -1,7 +1,7 @@
 import pytest
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.pbtxt import read_graph
+from ovms_edge.graph.reader import read_graph
 
 OPTIONS = """\
           models_path: "./",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ovms_edge.ovms.rest import OvmsClient, OvmsRefusedError, OvmsUnreachableError
+from ovms_edge.ovms.client import OvmsClient, OvmsRefusedError, OvmsUnreachableError
 from tests.unit.node_ovms import SERVABLE, FakeOvms, config_entry, events, serve
 
 CHAT = "/v3/chat/completions"

@@ -16,8 +16,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import EncodeError, Message
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.graph.schema import GRAPH_MESSAGE, LLM_OPTIONS_MESSAGE, graph_files
 from ovms_edge.ovms.fields import fields_for
-from ovms_edge.pbtxt_schema import GRAPH_MESSAGE, LLM_OPTIONS_MESSAGE, graph_files
 
 _REMEDY = "correct the file; docs of this OVMS version's mediapipe.LLMCalculatorOptions name every field"
 _JSON = re.compile(r'\s*\{\s*["}]')
