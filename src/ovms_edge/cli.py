@@ -7,9 +7,13 @@ import sys
 
 from ovms_edge import __version__
 from ovms_edge.errors import EdgeError, UsageError
+from ovms_edge.graph import commands as graph_commands
 from ovms_edge.release import commands as release_commands
 
-GROUPS = (release_commands,)
+GROUPS = (
+    release_commands,
+    graph_commands,
+)
 INTERRUPTED = 130  # what shells report for SIGINT
 
 EXAMPLES = """examples:

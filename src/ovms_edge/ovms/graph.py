@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,10 @@ def render_graph(options: Mapping[str, Any], ovms_version: str) -> str:
     check_options(options, ovms_version)
     for name in ("device", "cache_size"):
         if name not in options:
-            raise EdgeError(f"graph option {name} is not set", f"give {name} a value")
+            raise EdgeError(
+                f"graph option {name} is not set, and its default is not the same in every OVMS",
+                f"give {name} a value",
+            )
     fields = fields_for(ovms_version)
     values = {**options, "models_path": MODELS_PATH}
     ordered = [name for name in fields if name in values]
@@ -98,15 +102,34 @@ def plugin_config_object(value: object) -> dict[str, Any]:
             f"graph option plugin_config is {value!r}",
             "write it as an object such as {KV_CACHE_PRECISION: u8}",
         )
-    for key, entry in value.items():
-        # json_parser.cpp of v2025.4.1 takes scalars, and one nested object
-        nested = isinstance(entry, dict) and key == "DEVICE_PROPERTIES"
-        if not nested and not isinstance(entry, str | int | float | bool):
+    _check_properties(value, "plugin_config")
+    return value
+
+
+def _check_properties(properties: dict[str, Any], path: str) -> None:
+    """Refuse what src/json_parser.cpp of v2025.4.1 refuses with PLUGIN_CONFIG_WRONG_FORMAT."""
+    for key, entry in properties.items():
+        if path == "plugin_config" and key == "DEVICE_PROPERTIES" and isinstance(entry, dict):
+            for device, of_device in entry.items():
+                if not isinstance(of_device, dict):
+                    raise EdgeError(
+                        f"{path} {key} {device} is {of_device!r}",
+                        'write DEVICE_PROPERTIES as {"DEVICE": {"KEY": value}}',
+                    )
+                _check_properties(of_device, f"{path} {key} {device}")
+        elif not _is_property(entry):
             raise EdgeError(
-                f"plugin_config {key} is {entry!r}",
+                f"{path} {key} is {entry!r}",
                 "use text, a number, true or false; only DEVICE_PROPERTIES is an object",
             )
-    return value
+
+
+def _is_property(entry: object) -> bool:
+    if isinstance(entry, float):
+        return math.isfinite(entry)  # JSON has no other
+    if isinstance(entry, int):
+        return -(2**63) <= entry < 2**63
+    return isinstance(entry, str)
 
 
 def _check_message(values: Mapping[str, Any], fields: Fields, ovms_version: str, prefix: str) -> None:
