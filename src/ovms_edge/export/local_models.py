@@ -1,0 +1,172 @@
+"""What ``setup_models.sh`` asks: is the model there and whole, and which copies does this machine hold."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ovms_edge.errors import EdgeError
+from ovms_edge.export.content import check_converted
+from ovms_edge.export.place import Place
+from ovms_edge.export.server_config import update_config
+from ovms_edge.export.source import find_source
+from ovms_edge.release.content import EXPORT_RECORD, GRAPH_FILE
+
+_RELEASE_MANIFEST = "manifest.json"
+_SEARCH_DEPTH = 3  # RELEASES/NAME/VERSION, and REPOSITORY/ORGANISATION/MODEL with one to spare
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The servable ``name``, made of ``source`` (hub id or directory name) in ``weight_format``."""
+
+    name: str
+    source: str
+    weight_format: str
+
+
+def trouble(directory: Path) -> str | None:
+    """Return what is wrong with the model in ``directory``; None if it is whole.
+
+    Reads every byte of the files that ``export.json`` has digests of, and of the others what tells their
+    size. ``graph.pbtxt`` and JSON files may be edited, so only OpenVINO's files must be as exported.
+    """
+    try:
+        check_converted(directory)
+    except EdgeError as error:
+        return error.reason
+    if not (directory / GRAPH_FILE).is_file():
+        return f"{directory / GRAPH_FILE} is missing"
+    return next(_changed(directory), None)
+
+
+def copies(wanted: Wanted, places: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
+    """Yield each directory below ``places`` that holds the wanted model, and what is wrong with it."""
+    seen = set()
+    for place in places:
+        for directory in _model_directories(place, _SEARCH_DEPTH):
+            resolved = directory.resolve()
+            if resolved not in seen and _is_wanted(directory, wanted):
+                seen.add(resolved)
+                yield directory, _trouble_of_copy(directory)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``state`` or ``find``; returns 0, or 1 with the reason on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "state":
+            print(_state(options.repository, options.name))
+        else:
+            source = find_source(options.source).name
+            places = [Path(entry) for entry in options.places.split(os.pathsep) if entry]
+            _find(Wanted(options.name, source, options.weight_format), places)
+    except EdgeError as error:
+        print(f"{error.reason}; {error.remedy}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'file'}: {error.strerror}; mend its permissions", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _state(repository: Path, name: str) -> str:
+    """Return ``absent``, ``whole`` or ``damaged: REASON``; a whole model is in ``config.json`` then."""
+    target = repository / name
+    place = Place(target)
+    if target.parent.is_dir():
+        with place.locked():
+            for line in place.recover():
+                print(line, file=sys.stderr)
+    if not target.exists():
+        return "absent"
+    if reason := trouble(target):
+        return f"damaged: {reason}"
+    config_file = repository / "config.json"
+    if update_config(config_file, name, target):
+        print(f"{config_file} serves {name} now", file=sys.stderr)
+    return "whole"
+
+
+def _find(wanted: Wanted, places: Sequence[Path]) -> None:
+    for directory, reason in copies(wanted, places):
+        if reason:
+            print(f"passed over {directory}: {reason}", file=sys.stderr)
+        else:
+            print(directory)
+
+
+def _model_directories(place: Path, depth: int) -> Iterator[Path]:
+    """Yield the directories with an IR in ``place`` and down to ``depth`` below it, hidden ones left out."""
+    try:
+        entries = sorted(place.iterdir())
+    except OSError:  # a known place that is not there, or is not for us to read, holds no copy for us
+        return
+    if any(entry.name.startswith("openvino_") and entry.suffix == ".xml" for entry in entries):
+        yield place
+    elif depth:
+        for entry in entries:
+            if entry.is_dir() and not entry.name.startswith("."):
+                yield from _model_directories(entry, depth - 1)
+
+
+def _is_wanted(directory: Path, wanted: Wanted) -> bool:
+    if directory.name == PurePosixPath(wanted.name).name:
+        return True
+    record = _json(directory / EXPORT_RECORD) or _json(directory / _RELEASE_MANIFEST).get("source") or {}
+    return (record.get("model"), record.get("weight_format")) == (wanted.source, wanted.weight_format)
+
+
+def _trouble_of_copy(directory: Path) -> str | None:
+    """Like ``trouble``, but a release of ours holds no graph, and the exporter writes one anyway."""
+    try:
+        check_converted(directory)
+    except EdgeError as error:
+        return error.reason
+    return None
+
+
+def _changed(directory: Path) -> Iterator[str]:
+    for name, expected in sorted(_json(directory / EXPORT_RECORD).get("files", {}).items()):
+        path = directory / name
+        if not path.is_file():
+            yield f"{path} is missing"
+        elif path.name.startswith("openvino_") and path.suffix in (".xml", ".bin"):
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if digest != expected["sha256"]:
+                yield f"{path} is not as it was exported: its SHA-256 differs from {EXPORT_RECORD}"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Return the object in ``path``; empty if there is none: it identifies a model, it does not make one."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="local_models", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    state = commands.add_parser("state", help="absent, whole or damaged: REASON")
+    state.add_argument("--repository", type=Path, required=True)
+    state.add_argument("--name", required=True)
+    find = commands.add_parser("find", help="directories with a whole copy, one a line")
+    find.add_argument("--name", required=True)
+    find.add_argument("--source", required=True)
+    find.add_argument("--weight-format", required=True)
+    find.add_argument("--places", required=True, help=f"directories, separated by {os.pathsep}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
