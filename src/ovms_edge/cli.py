@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 refused or failed, 2 usage."""
     options = build_parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except EdgeError as error:
         sys.stderr.write(f"ovms-edge: {error.reason}\n  remedy: {error.remedy}\n")
         return 2 if isinstance(error, UsageError) else 1
@@ -38,11 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("ovms-edge: interrupted\n")
         return INTERRUPTED
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all groups; every command sets ``run``, a function of the parsed options."""
+    """Return the parser of all groups; every command sets ``run``.
+
+    ``run`` takes the parsed options and returns an exit status, or None for 0.
+    """
     parser = argparse.ArgumentParser(
         prog="ovms-edge",
         description="Bring a vision-language model onto a fleet of edge hosts.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Finding:
     """One finding.
 
     An ``error`` is what OVMS refuses, and ``code`` then the StatusCode that it reports; a ``warning`` loads
-    but does not do what was meant, and ``code`` is a name of our own. ``message`` says what OVMS does,
-    ``fix`` what to do about it. ``line`` and ``column`` count from 1, None where there is no place in the
-    file; ``path`` is the option, or the path within the document.
+    but does not do what was meant, a ``note`` is what has to be known to use it, and ``code`` is a name of
+    our own. ``message`` says what OVMS does, ``fix`` what to do about it. ``line`` and ``column`` count from
+    1, None where there is no place in the file; ``path`` is the option, or the path within the document.
     """
 
     severity: Severity
