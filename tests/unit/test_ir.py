@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.ovms.ir import QWEN2_5_VL_MODELS, Constant, check_ir, check_pair, read_constants
+from ovms_edge.ovms.ir import (
+    LANGUAGE_MODELS,
+    QWEN2_5_VL_MODELS,
+    Constant,
+    check_ir,
+    check_pair,
+    read_constants,
+)
 
 # As openvino 2025.4.1 writes it, with a sub-graph (If, Loop) whose constants lie in the same .bin.
 XML = """<?xml version="1.0"?>
@@ -116,3 +123,46 @@ def test_xml_that_is_no_sound_ir_is_refused(tmp_path: Path, wrong: str, message:
 def test_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(EdgeError, match="no model directory"):
         check_ir(tmp_path / "absent")
+
+
+def test_language_model_is_three_pairs(tmp_path: Path) -> None:
+    for model in LANGUAGE_MODELS:
+        write_pair(tmp_path, model)
+    assert [pair.xml_path.stem for pair in check_ir(tmp_path)] == list(LANGUAGE_MODELS)
+    (tmp_path / "openvino_detokenizer.xml").unlink()
+    with pytest.raises(EdgeError, match=r"openvino_detokenizer\.xml is missing"):
+        check_ir(tmp_path)
+
+
+def test_part_of_a_vision_model_is_never_taken_for_a_language_model(model_directory: Path) -> None:
+    write_pair(model_directory, "openvino_model")
+    (model_directory / "openvino_vision_embeddings_model.xml").unlink()
+    with pytest.raises(EdgeError, match=r"openvino_vision_embeddings_model\.xml is missing"):
+        check_ir(model_directory)
+
+
+@pytest.mark.parametrize(
+    ("config", "merger_needed"),
+    [
+        ('{"model_type": "qwen2_vl"}', True),
+        ('{"model_type": "gemma3"}', False),
+        ("{}", True),
+        ("{", True),
+    ],
+)
+def test_model_type_says_which_parts_a_vision_model_has(
+    model_directory: Path, config: str, merger_needed: bool
+) -> None:
+    (model_directory / "config.json").write_text(config)
+    (model_directory / "openvino_vision_embeddings_merger_model.xml").unlink()
+    if merger_needed:
+        with pytest.raises(EdgeError, match=r"merger_model\.xml is missing"):
+            check_ir(model_directory)
+    else:
+        assert len(check_ir(model_directory)) == 5
+
+
+def test_part_that_this_tool_does_not_know_is_checked_too(model_directory: Path) -> None:
+    write_pair(model_directory, "openvino_audio_embeddings_model", bin_bytes=1)
+    with pytest.raises(EdgeError, match=r"openvino_audio_embeddings_model\.bin is truncated"):
+        check_ir(model_directory)

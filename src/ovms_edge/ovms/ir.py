@@ -1,4 +1,4 @@
-"""Whether an exported Qwen2.5-VL is whole: the OpenVINO IR pairs, checked without OpenVINO.
+"""Whether an exported language model is whole: the OpenVINO IR pairs, checked without OpenVINO.
 
 An IR is a pair of files: the ``.xml`` holds the graph and names, for every constant, the offset and
 size (bytes) of its data in the ``.bin``. So the ``.xml`` alone says how large the ``.bin`` must be, and
@@ -8,23 +8,39 @@ The format: openvino 2025.4.1, src/core/src/pass/serialize.cpp and src/frontends
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.parsers import expat
 
 from ovms_edge.errors import EdgeError
 
-# The files that openvino.genai 2025.4.1 opens for this model
-# (src/cpp/src/visual_language/qwen2vl/classes.cpp, .../continuous_batching/pipeline.cpp).
-QWEN2_5_VL_MODELS = (
+# The files that openvino.genai 2025.4.1 opens: src/cpp/src/continuous_batching/pipeline.cpp,
+# src/cpp/src/visual_language/ (vision_encoder.cpp, inputs_embedder.cpp, and one directory a model type).
+TOKENIZER_MODELS = ("openvino_tokenizer", "openvino_detokenizer")
+LANGUAGE_MODELS = ("openvino_model", *TOKENIZER_MODELS)
+VISION_LANGUAGE_MODELS = (
     "openvino_language_model",
     "openvino_text_embeddings_model",
     "openvino_vision_embeddings_model",
-    "openvino_vision_embeddings_merger_model",
-    "openvino_tokenizer",
-    "openvino_detokenizer",
 )
+QWEN2_5_VL_MODELS = (
+    *VISION_LANGUAGE_MODELS,
+    "openvino_vision_embeddings_merger_model",
+    *TOKENIZER_MODELS,
+)
+# What a type of vision-language model has besides, named as optimum-intel 1.27 writes it
+# (optimum/intel/openvino/modeling_visual_language.py, additional_parts).
+_FURTHER_PARTS = {
+    "qwen2_vl": ("vision_embeddings_merger",),
+    "qwen2_5_vl": ("vision_embeddings_merger",),
+    "minicpmv": ("resampler",),
+    "minicpmo": ("resampler",),
+    "phi3_v": ("vision_projection",),
+    "llava_next_video": ("vision_resampler", "multi_modal_projector"),
+}
 
 # Constants follow each other; only alignment of the last one may come after it.
 MAX_PADDING_BYTES = 64
@@ -54,13 +70,45 @@ class IrPair:
 
 
 def check_ir(directory: Path) -> list[IrPair]:
-    """Return the six pairs of a Qwen2.5-VL in ``directory``, all whole.
+    """Return the IR pairs of the language or vision-language model in ``directory``, all whole.
 
     Raises EdgeError, naming the file and the sizes expected and found, at the first that is not.
     """
     if not directory.is_dir():
         raise EdgeError(f"no model directory {directory}", "name the directory that the export wrote")
-    return [check_pair(directory / f"{model}.xml") for model in QWEN2_5_VL_MODELS]
+    return [check_pair(directory / f"{model}.xml") for model in required_models(directory)]
+
+
+def required_models(directory: Path) -> tuple[str, ...]:
+    """Return the names of the IR pairs that the model in ``directory`` cannot do without, and of those there.
+
+    Any part of a vision-language model makes it one, so that a missing part is noticed: OVMS would take it
+    for a language model (model_server v2025.4.1, src/llm/servable_initializer.cpp). A model whose
+    config.json names no type is held to what a Qwen2.5-VL has.
+    """
+    present = sorted(path.stem for path in directory.glob("openvino_*.xml"))
+    if "openvino_model" in present and not set(present) & set(VISION_LANGUAGE_MODELS):
+        needed = LANGUAGE_MODELS
+    else:
+        needed = vision_language_models(_model_type(directory))
+    return (*needed, *(model for model in present if model not in needed))
+
+
+def vision_language_models(model_type: str | None) -> tuple[str, ...]:
+    """Return the IR pairs of a vision-language model of ``model_type`` (``config.json`` of Hugging Face)."""
+    if model_type is None:
+        return QWEN2_5_VL_MODELS
+    further = (f"openvino_{part}_model" for part in _FURTHER_PARTS.get(model_type, ()))
+    return (*VISION_LANGUAGE_MODELS, *further, *TOKENIZER_MODELS)
+
+
+def _model_type(directory: Path) -> str | None:
+    try:
+        config: Any = json.loads((directory / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return None  # whoever needs config.json says what is wrong with it
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    return model_type if isinstance(model_type, str) else None
 
 
 def check_pair(xml_path: Path) -> IrPair:
