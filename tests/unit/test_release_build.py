@@ -10,10 +10,10 @@ import pytest
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import Manifest, ReleaseRef
+from ovms_edge.ovms.model_memory import kv_bytes_per_token
 from ovms_edge.release import build as build_module
 from ovms_edge.release.build import Built, build_release
 from ovms_edge.release.content import list_content
-from ovms_edge.release.describe import kv_bytes_per_token
 from tests.unit.release_model import BIN_BYTES, KV_BYTES_PER_TOKEN, SOURCE, write_model
 
 REF = ReleaseRef("vlm-int8", "1.0.0")

@@ -15,7 +15,8 @@ from ovms_edge.node.gpu import METEOR_LAKE, Gpu
 from ovms_edge.node.settings import ServerSettings
 from ovms_edge.ovms.config import render_config
 from ovms_edge.ovms.graph import plugin_config_object, render_graph
-from ovms_edge.ovms.memory import GIB, MemoryPlan, check_limit, plan_memory
+from ovms_edge.ovms.kv_cache import kv_precision_in
+from ovms_edge.ovms.memory import GIB, HostMemory, MemoryPlan, ModelMemory, check_limit, plan_memory
 
 SPEC_LABEL = "ovms-edge.spec"
 RELEASE_LABEL = "ovms-edge.release"
@@ -68,6 +69,7 @@ class DesiredServer:
             "device": self.settings.device,
             "cache_size": self.memory.cache_size_gib,
             "memory_limit_gib": self.limit_bytes // GIB,
+            "tier": self.memory.tier,
             "address": f"{self.settings.bind_address}:{self.settings.port}",
             "spec": self.spec[:_SPEC_DIGITS],
         }
@@ -132,11 +134,19 @@ def desired_server(settings: ServerSettings, manifest: Manifest, host: Host) -> 
             f"{settings.ovms_version}",
             "set image and ovms_version to one of these, or build the release for this version",
         )
-    memory = plan_memory(host.memory_bytes, manifest.memory.weights_bytes, settings.cache_size)
+    plugin_config = _plugin_config(settings, manifest.graph)
+    memory = plan_memory(
+        ModelMemory(manifest.memory.weights_bytes, manifest.memory.kv_bytes_per_token),
+        HostMemory(host.memory_bytes),
+        settings.cache_size,
+        ovms_version=settings.ovms_version,
+        kv_precision=kv_precision_in(plugin_config),
+        device=settings.device,
+    )
     limit = memory.limit_bytes
     if settings.memory_limit_gib is not None:
         limit = check_limit(settings.memory_limit_gib, host.memory_bytes, memory)
-    options = _graph_options(settings, manifest.graph, memory.cache_size_gib)
+    options = _graph_options(settings, manifest.graph, plugin_config, memory)
     unsealed = DesiredServer(
         settings=settings,
         manifest=manifest,
@@ -163,13 +173,24 @@ def network_body(name: str) -> dict[str, Any]:
     }
 
 
-def _graph_options(settings: ServerSettings, defaults: Mapping[str, Any], cache_size: int) -> dict[str, Any]:
-    plugin_config = {
+def _plugin_config(settings: ServerSettings, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         **plugin_config_object(defaults.get("plugin_config", {})),
         **({"CACHE_DIR": "/cache"} if settings.device != "CPU" else {}),
         **plugin_config_object(settings.graph.get("plugin_config", {})),
     }
-    options = {**defaults, **settings.graph, "device": settings.device, "cache_size": cache_size}
+
+
+def _graph_options(
+    settings: ServerSettings, defaults: Mapping[str, Any], plugin_config: dict[str, Any], memory: MemoryPlan
+) -> dict[str, Any]:
+    options = {
+        "max_num_seqs": memory.concurrency,
+        **defaults,
+        **settings.graph,
+        "device": settings.device,
+        "cache_size": memory.cache_size_gib,
+    }
     if plugin_config:
         options["plugin_config"] = plugin_config
     return options

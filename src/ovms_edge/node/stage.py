@@ -27,7 +27,7 @@ from ovms_edge.node.settings import NodeConfig
 from ovms_edge.node.signature import verify_signature
 from ovms_edge.node.state import record
 from ovms_edge.ovms.graph import check_options
-from ovms_edge.ovms.memory import plan_memory
+from ovms_edge.ovms.memory import HostMemory, ModelMemory, plan_memory
 
 # What a node needs besides releases: the image's layers are in Docker's own directory, often the same disk.
 DISK_RESERVE_BYTES = 1 << 30
@@ -79,7 +79,11 @@ def plan_stage(config: NodeConfig, ref: ReleaseRef, read_every_byte: bool = Fals
         return StagePlan(ref, manifest, signed, True, (), {}, 0, _staging(paths, ref, signed))
     for version in manifest.ovms_versions:
         check_options(manifest.graph, version)
-    plan_memory(memory_bytes()[0], manifest.memory.weights_bytes, None)
+    plan_memory(
+        ModelMemory(manifest.memory.weights_bytes, manifest.memory.kv_bytes_per_token),
+        HostMemory(memory_bytes()[0]),
+        ovms_version=manifest.ovms_versions[0],
+    )
     return _plan_missing(paths, ref, manifest, signed, damaged or [])
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, Manifest, Memory, ReleaseFile, ReleaseRef
 from ovms_edge.ovms.ir import check_ir
+from ovms_edge.ovms.model_memory import model_memory
 from ovms_edge.release.content import Content, list_content
-from ovms_edge.release.describe import read_graph_defaults, read_kv_bytes_per_token, read_source
+from ovms_edge.release.describe import read_graph_defaults, read_source
 from ovms_edge.release.durable import sync, sync_tree
 from ovms_edge.release.progress import Progress
 
@@ -43,10 +44,11 @@ def build_release(
     """
     if output.resolve().is_relative_to(model.resolve()):
         raise EdgeError(f"{output} lies in the model directory {model}", "choose an --output outside of it")
-    pairs = check_ir(model)
+    check_ir(model)
     graph = {version: read_graph_defaults(model, version) for version in ovms_versions}
     content = list_content(model)
-    memory = Memory(sum(pair.bin_bytes for pair in pairs), read_kv_bytes_per_token(model))
+    needs = model_memory(model)
+    memory = Memory(needs.weights_bytes, needs.kv_bytes_per_token)
     source = read_source(model)
     parent = output / ref.name
     final = parent / ref.version
