@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ovms_edge import __version__
+from ovms_edge import __version__, memory_command
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.graph import commands as graph_commands
 from ovms_edge.release import commands as release_commands
@@ -13,6 +13,7 @@ from ovms_edge.release import commands as release_commands
 GROUPS = (
     release_commands,
     graph_commands,
+    memory_command,
 )
 INTERRUPTED = 130  # what shells report for SIGINT
 

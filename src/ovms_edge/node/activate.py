@@ -114,6 +114,7 @@ def activate(
         situation.release.directory,
         situation.desired.memory.cache_size_gib,
         situation.desired.spec,
+        tier=situation.desired.memory.tier,
     )
     switch = Switch(config, docker, situation.desired, situation.release, target)
     outcome = switch.run(situation.state)

@@ -28,7 +28,8 @@ class Target:
     """What the gate holds the container against.
 
     ``spec`` is that of the container (``DesiredServer.spec``): the release it vouches for, and no other.
-    ``known_devices`` are those that OVMS logged at ``known_start``, if an earlier gate saw them.
+    ``known_devices`` are those that OVMS logged at ``known_start``, if an earlier gate saw them. ``tier`` is
+    the memory plan's, None if the activation was one of an ovms-node that did not record it.
     """
 
     settings: ServerSettings
@@ -38,6 +39,7 @@ class Target:
     spec: str
     known_devices: tuple[str, ...] = ()
     known_start: str = ""
+    tier: str | None = None
 
     @property
     def client(self) -> OvmsClient:
@@ -80,6 +82,7 @@ class GateReport:
             "state": self.state,
             "device": self.target.settings.device,
             "cache_size": self.target.cache_size_gib,
+            "tier": self.target.tier,
             "first_token_seconds": self.first_token_seconds,
             "total_seconds": self.total_seconds,
             "restarts": self.restarts,

@@ -49,6 +49,7 @@ def target_of(config: NodeConfig, deployment: Deployment) -> Target:
         deployment.spec,
         deployment.devices,
         deployment.container_started,
+        deployment.summary.get("tier"),
     )
 
 
