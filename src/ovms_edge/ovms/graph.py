@@ -18,6 +18,8 @@ from ovms_edge.ovms.fields import KNOWN_VERSIONS, Field, Fields, fields_for
 # Relative to the directory that holds graph.pbtxt, as OVMS resolves it (src/llm/servable_initializer.cpp).
 MODELS_PATH = "./"
 
+OPTIONS_INDENT = " " * 6
+
 _LIMITS = {"uint32": 2**32 - 1, "uint64": 2**64 - 1}
 
 _GRAPH = """\
@@ -72,7 +74,12 @@ def render_graph(options: Mapping[str, Any], ovms_version: str) -> str:
     fields = fields_for(ovms_version)
     values = {**options, "models_path": MODELS_PATH}
     ordered = [name for name in fields if name in values]
-    return _GRAPH.format(options="\n".join(_lines(fields, values, ordered, indent="      ")))
+    return graph_around("\n".join(_lines(fields, values, ordered, indent=OPTIONS_INDENT)))
+
+
+def graph_around(options: str) -> str:
+    """Return the graph of one language model; ``options`` are the lines of its LLMCalculatorOptions."""
+    return _GRAPH.format(options=options)
 
 
 def check_options(options: Mapping[str, Any], ovms_version: str) -> None:

@@ -1,0 +1,53 @@
+"""Where in a tree the options of a language model are, whatever they are called and wherever they stand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ovms_edge.graph.fix_fields import all_field_names, snake_case
+from ovms_edge.graph.schema import LLM_OPTIONS_MESSAGE
+from ovms_edge.graph.syntax import Entry, Message
+
+_LLM_OPTIONS = re.compile(r"\[(?:[\w.]+/)?(?P<type>[\w.]*LLM\w*Options)\]")
+
+
+@dataclass(frozen=True)
+class Located:
+    """Options of a language model; ``type`` is their message's name, empty where they have none."""
+
+    message: Message
+    type: str
+
+    @property
+    def as_ovms_writes(self) -> bool:
+        """Whether they are of the type that OVMS knows."""
+        return self.type == LLM_OPTIONS_MESSAGE
+
+
+def locate_options(tree: Message) -> list[Located]:
+    """Return all options of language models in ``tree``, in file order."""
+    found: list[Located] = []
+    names = all_field_names()
+    own = [entry for entry in tree.entries if snake_case(entry.name) in names]
+    if own:
+        found.append(Located(Message(tuple(own), tree.end), ""))
+    for entry in tree.entries:
+        if not isinstance(entry.value, Message) or entry in own:
+            continue
+        if match := _LLM_OPTIONS.fullmatch(entry.name):
+            found.append(Located(entry.value, match["type"]))
+        elif not entry.name.startswith("[") or entry.name.endswith(".ext]"):
+            found += locate_options(entry.value)
+    return found
+
+
+def entries_named(tree: Message, name: str) -> list[Entry]:
+    """Return every entry called ``name``, at any depth."""
+    found: list[Entry] = []
+    for entry in tree.entries:
+        if entry.name == name:
+            found.append(entry)
+        if isinstance(entry.value, Message):
+            found += entries_named(entry.value, name)
+    return found
