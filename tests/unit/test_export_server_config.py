@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.export.server_config import base_path_for, read_config, update_config, with_servable
+from ovms_edge.export.server_config import base_path_for, read_config, update_config
+from ovms_edge.ovms.config import with_servable
 
 OTHER = {"config": {"name": "resnet", "base_path": "resnet", "nireq": 4}}
 MONITORING = {"metrics": {"enable": True, "metrics_list": ["ovms_requests_accepted"]}}

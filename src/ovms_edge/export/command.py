@@ -12,8 +12,9 @@ from ovms_edge.export.content import ExportRecord, check_converted, is_replaceab
 from ovms_edge.export.optimum import Converter, convert, find_converter
 from ovms_edge.export.options import ExportOptions, check_model_name, parse_arguments
 from ovms_edge.export.place import Place, check_free_space
-from ovms_edge.export.server_config import base_path_for, read_config, update_config, with_servable
+from ovms_edge.export.server_config import base_path_for, read_config, update_config
 from ovms_edge.export.source import SourceModel, find_source
+from ovms_edge.ovms.config import with_servable
 from ovms_edge.ovms.graph import render_graph
 from ovms_edge.release.content import EXPORT_RECORD, GRAPH_FILE
 

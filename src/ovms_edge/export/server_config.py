@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import fcntl
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.ovms.config import with_servable
 from ovms_edge.release.durable import write_atomically
 
 
@@ -33,28 +33,6 @@ def read_config(path: Path) -> dict[str, Any]:
             "mend it, or move it away and export again",
         )
     return config
-
-
-def with_servable(config: dict[str, Any], name: str, base_path: str) -> dict[str, Any]:
-    """Return ``config`` with one entry for ``name`` under model_config_list.
-
-    Raises EdgeError if ``name`` is taken by a mediapipe_config_list entry: OVMS would then serve only one
-    of the two (model_server v2025.4.1, src/mediapipe_internal/mediapipegraphdefinition.cpp).
-    """
-    older = config.get("mediapipe_config_list", [])
-    if any(isinstance(entry, dict) and entry.get("name") == name for entry in older):
-        raise EdgeError(
-            f"{name} is already served from mediapipe_config_list", "remove that entry from config.json"
-        )
-    merged = copy.deepcopy(config)
-    entries = merged.setdefault("model_config_list", [])
-    for entry in entries:
-        settings = entry.get("config") if isinstance(entry, dict) else None
-        if isinstance(settings, dict) and settings.get("name") == name:
-            settings["base_path"] = base_path
-            return merged
-    entries.append({"config": {"name": name, "base_path": base_path}})
-    return merged
 
 
 def base_path_for(target: Path, config_file: Path) -> str:
