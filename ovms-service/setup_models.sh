@@ -78,6 +78,7 @@ make_model() {
         --cache_size "${CACHE_SIZE:-4}" \
         --max_num_seqs 1 \
         --enable_prefix_caching \
+        --ov_cache_dir /home/ovms/cache \
         "${replace[@]}" \
         "${export_options[@]}"
 }
