@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ovms_edge import __version__, memory_command
+from ovms_edge.config_file import commands as config_commands
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.graph import commands as graph_commands
 from ovms_edge.release import commands as release_commands
@@ -13,6 +14,7 @@ from ovms_edge.release import commands as release_commands
 GROUPS = (
     release_commands,
     graph_commands,
+    config_commands,
     memory_command,
 )
 INTERRUPTED = 130  # what shells report for SIGINT

@@ -22,17 +22,16 @@ from ovms_edge.finding import Finding, has_errors
 
 
 def read_config_text(path: Path) -> str:
-    """Return the text of ``path``; raises EdgeError.
-
-    Bytes that are no UTF-8 become surrogates: OVMS's parser does not mind them.
-    """
+    """Return the text of ``path``; raises EdgeError."""
     try:
-        return path.read_bytes().decode("utf-8", errors="surrogateescape")
+        return path.read_bytes().decode("utf-8")
     except OSError as error:
         raise EdgeError(
             f"{path} cannot be read: {error.strerror}; OVMS would end with CONFIG_FILE_INVALID",
             "give the path of a config.json, readable",
         ) from error
+    except UnicodeDecodeError as error:
+        raise EdgeError(f"{path} is not UTF-8 at byte {error.start}", "save it as UTF-8") from error
 
 
 def check_config(

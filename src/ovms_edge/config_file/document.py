@@ -162,7 +162,7 @@ class _Parser:
         except json.JSONDecodeError as error:
             logged = next(ours for theirs, ours in _STRING_ERRORS.items() if error.msg.startswith(theirs))
             self._fail(logged, error.pos)
-        if _SURROGATE.search(value) and not _SURROGATE.search(self._text, start, self._at):
+        if _SURROGATE.search(value):
             self._fail("The surrogate pair in string is invalid.", start)
         return str(value)
 

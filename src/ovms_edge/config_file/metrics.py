@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 from ovms_edge.config_file.document import Document, JsonPath, show_path
 from ovms_edge.config_file.schema import Version
-from ovms_edge.config_file.violations import AT_START
 from ovms_edge.finding import Finding
 
 _LIST: JsonPath = ("monitoring", "metrics", "metrics_list")
@@ -80,7 +79,7 @@ def _rest_port(document: Document, rest_port: int | None) -> Iterator[Finding]:
         message = "metrics are served on the REST port: without --rest_port OVMS ends at start"
         yield Finding("note", "metrics_need_rest_port", message, fix, *place)
     elif rest_port == 0:
-        message = f"metrics are on, and there is no --rest_port: {AT_START}"
+        message = "metrics are on, and there is no --rest_port: OVMS ends at start"
         yield Finding("error", "METRICS_REST_PORT_MISSING", message, fix, *place)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft4Validator
-from jsonschema.exceptions import ValidationError
 
 from ovms_edge.config_file.document import Document, JsonPath, line_and_column, show_path
 from ovms_edge.config_file.schema import (
@@ -26,7 +26,7 @@ from ovms_edge.config_file.schema import (
 from ovms_edge.finding import Finding
 
 JSON_INVALID = "JSON_INVALID"
-AT_START = "OVMS ends at start; at a reload it keeps what it serves"
+AT_START = "it ends at start; at a reload it keeps what it serves"
 _LOGGED = f'OVMS logs "Configuration file is not in valid configuration format"; {AT_START}'
 _COMMENT_MARKS = ("_", "#", "//", "$comment", "comment")
 _KINDS = {
@@ -48,10 +48,33 @@ _TYPES = {
 }
 
 
+@dataclass(frozen=True)
+class _Violation:
+    """A keyword of the schema, with its value, that ``found`` at ``path`` breaks."""
+
+    keyword: str
+    wanted: Any
+    found: Any
+    path: JsonPath
+    known_keys: list[str]
+
+
 def schema_findings(document: Document, version: Version) -> list[Finding]:
     """Return a finding for each violation of the schema of OVMS ``version``."""
-    errors = Draft4Validator(config_schema(version)).iter_errors(document.value)
-    return list(dict.fromkeys(finding for error in errors for finding in _findings(error, document, version)))
+    found = [
+        finding
+        for violation in _violations(document, version)
+        for finding in _findings(violation, document, version)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _violations(document: Document, version: Version) -> Iterator[_Violation]:
+    for error in Draft4Validator(config_schema(version)).iter_errors(document.value):
+        schema: Any = error.schema  # the stubs allow true and false, which config_schema has not
+        path = tuple(error.absolute_path)
+        keys = list(schema.get("properties", {}))
+        yield _Violation(str(error.validator), error.validator_value, error.instance, path, keys)
 
 
 def repeated_key_findings(document: Document) -> list[Finding]:
@@ -74,22 +97,20 @@ def _holds_one_key(parent: JsonPath) -> bool:
     return entry or parent[-1:] in (("monitoring",), ("model_version_policy",), ("latest",), ("specific",))
 
 
-def _findings(error: ValidationError, document: Document, version: Version) -> Iterator[Finding]:
-    path: JsonPath = tuple(error.absolute_path)
+def _findings(violation: _Violation, document: Document, version: Version) -> Iterator[Finding]:
+    path, known = violation.path, violation.known_keys
     where = show_path(path) or "the file"
-    match error.validator:
+    match violation.keyword:
         case "additionalProperties":
-            for key in sorted(set(error.instance) - set(error.schema["properties"])):
-                fix = _fix_for_key(key, path, list(error.schema["properties"]), version)
-                yield _error(
-                    f"{where} may not hold {key!r}", fix, document.key_place((*path, key)), (*path, key)
-                )
+            for key in sorted(set(violation.found) - set(known)):
+                fix, place = _fix_for_key(key, path, known, version), document.key_place((*path, key))
+                yield _error(f"{where} may not hold {key!r}", fix, place, (*path, key))
         case "required":
-            for key in error.validator_value:
-                if key not in error.instance:
+            for key in violation.wanted:
+                if key not in violation.found:
                     yield _error(f"{where} has no {key!r}", _fix_missing(key), document.place(path), path)
         case _:
-            message, fix = _wrong_value(error, where)
+            message, fix = _wrong_value(violation, where)
             yield _error(message, fix, document.place(path), path)
 
 
@@ -123,9 +144,9 @@ def _fix_for_key(key: str, path: JsonPath, known: list[str], version: Version) -
     return f"write {close[0]!r}" if close else f"remove it: allowed are {', '.join(known) or 'none'}"
 
 
-def _wrong_value(error: ValidationError, where: str) -> tuple[str, str]:
-    found, wanted = error.instance, error.validator_value
-    match error.validator:
+def _wrong_value(violation: _Violation, where: str) -> tuple[str, str]:
+    found, wanted = violation.found, violation.wanted
+    match violation.keyword:
         case "type":
             types = " or ".join(_TYPES[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
             return f"{where} is {_KINDS[type(found)]} ({_short(found)}), not {types}", f"write {types}"
