@@ -1,0 +1,62 @@
+"""What a graph's options are explained for: an OVMS version, and a model and a host where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ovms_edge.graph.fix_plugin_config import object_of
+from ovms_edge.ovms.kv_cache import default_kv_precision, kv_bytes_of_token, kv_precision_in
+from ovms_edge.ovms.memory import GIB, HostMemory, ModelMemory
+
+ModelKind = Literal["VLM", "LM"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the options are explained for. ``values`` are the effective ones; unknown things are None."""
+
+    ovms_version: str
+    values: Mapping[str, Any]
+    kind: ModelKind | None = None
+    memory: ModelMemory | None = None
+    host: HostMemory | None = None
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The properties of plugin_config."""
+        return object_of(str(self.values.get("plugin_config") or "")) or {}
+
+    @property
+    def device(self) -> str:
+        """The device, GPU where OVMS chooses: what an Intel host with a GPU gets."""
+        return str(self.values.get("device") or "GPU")
+
+    @property
+    def kv_precision(self) -> str:
+        """What the KV cache is kept in."""
+        discrete = self.host is not None and self.host.gpu_bytes is not None and self.device != "CPU"
+        return kv_precision_in(self.properties) or default_kv_precision(
+            self.ovms_version, discrete_gpu=discrete
+        )
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of one token in the KV cache, 0 if the model does not say."""
+        return kv_bytes_of_token(self.memory.kv_bytes_per_token, self.kv_precision) if self.memory else 0
+
+    @property
+    def pool_tokens(self) -> int:
+        """Tokens that the KV cache holds, 0 if that is not known or grows."""
+        return int(self.values["cache_size"]) * GIB // self.token_bytes if self.token_bytes else 0
+
+    @property
+    def pipeline(self) -> str | None:
+        """The pipeline that OVMS builds; None where that depends on a model that is not given."""
+        wanted = str(self.values.get("pipeline_type", "LM_CB"))
+        if wanted != "AUTO":
+            return wanted
+        if self.kind is None:
+            return None
+        return self.kind if self.device == "NPU" else f"{self.kind}_CB"
