@@ -17,6 +17,7 @@ def add_group(groups: Subparsers) -> None:
     group = groups.add_parser("graph", help="render, check, mend and explain graph.pbtxt")
     commands = group.add_subparsers(metavar="COMMAND", required=True)
     _add_render(commands)
+    _add_explain(commands)
 
 
 def _add_render(commands: Subparsers) -> None:
@@ -47,6 +48,32 @@ def _add_render(commands: Subparsers) -> None:
     parser.set_defaults(run=_render)
 
 
+def _add_explain(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="say what every option is, where that comes from and what it means",
+        description=(
+            "Print every option that the OVMS version has: its value, the line or default that it comes from,"
+            " and what it means for this model on this host."
+        ),
+        epilog=(
+            "examples:\n"
+            "  ovms-edge graph explain models/Qwen/Qwen2.5-VL-7B-Instruct-ov-int8 --host-gib 31\n"
+            "  ovms-edge graph explain graph.pbtxt --ovms-version 2026.3 --json"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("path", type=Path, metavar="FILE|DIR", help="a graph, or the directory that holds it")
+    add_version(parser)
+    parser.add_argument(
+        "--model", type=Path, metavar="DIR", help="the exported model (default: what lies beside the graph)"
+    )
+    parser.add_argument("--host-gib", type=float, metavar="N", help="MemTotal of the host: adds the sum")
+    parser.add_argument("--gpu-gib", type=float, metavar="N", help="memory of a discrete GPU")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.set_defaults(run=_explain)
+
+
 def add_version(parser: argparse.ArgumentParser) -> None:
     """Add ``--ovms-version``."""
     parser.add_argument(
@@ -61,3 +88,15 @@ def _render(options: argparse.Namespace) -> None:
     from ovms_edge.graph.render_command import run_render
 
     run_render(options.set, options.ovms_version, options.output)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from ovms_edge.graph.explain_command import host_memory, run_explain
+
+    run_explain(
+        options.path,
+        options.ovms_version,
+        options.model,
+        host_memory(options.host_gib, options.gpu_gib),
+        as_json=options.json,
+    )

@@ -8,10 +8,11 @@ from typing import Any
 from ovms_edge.errors import EdgeError
 from ovms_edge.graph import explain_properties
 from ovms_edge.graph.explain_meaning import meaning_of
-from ovms_edge.graph.explain_setting import ModelKind, Setting
+from ovms_edge.graph.explain_setting import Setting
 from ovms_edge.graph.explain_values import Effective, effective_options
+from ovms_edge.graph.model import ModelFacts
 from ovms_edge.ovms.kv_cache import zero_cache_size
-from ovms_edge.ovms.memory import GIB, HostMemory, MemoryPlan, ModelMemory, plan_memory
+from ovms_edge.ovms.memory import HostMemory, MemoryPlan, plan_memory
 from ovms_edge.ovms.memory_text import gib
 
 
@@ -56,8 +57,7 @@ class Explanation:
 def explain_graph(
     text: str,
     ovms_version: str,
-    kind: ModelKind | None = None,
-    memory: ModelMemory | None = None,
+    model: ModelFacts | None = None,
     host: HostMemory | None = None,
 ) -> Explanation:
     """Explain the graph ``text`` for ``ovms_version``, for a model and a host as far as they are given.
@@ -66,7 +66,7 @@ def explain_graph(
     """
     options = effective_options(text, ovms_version)
     values = {option.path: option.value for option in options}
-    setting = Setting(ovms_version, values, kind, memory, host)
+    setting = Setting(ovms_version, values, model, host)
     plan, refusal = _plan(setting)
     line = next((option.line for option in options if option.path == "plugin_config"), None)
     return Explanation(
@@ -130,10 +130,3 @@ def _sum(plan: MemoryPlan) -> str:
     lines = [f"{line.label:<{width}}  {gib(line.bytes):>10}  {line.note}\n" for line in plan.lines]
     fits = f"fits: {gib(plan.need_bytes)} of {gib(plan.limit_bytes)} that serving may take of the host"
     return "".join(lines) + f"{fits}, tier {plan.tier}; OVMS {plan.ovms}\n"
-
-
-def host_memory(host_gib: float | None, gpu_gib: float | None) -> HostMemory | None:
-    """Return the host that ``--host-gib`` and ``--gpu-gib`` describe, None without the former."""
-    if host_gib is None:
-        return None
-    return HostMemory(int(host_gib * GIB), None if gpu_gib is None else int(gpu_gib * GIB))

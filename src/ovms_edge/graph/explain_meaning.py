@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from ovms_edge.graph.explain_setting import Setting
 from ovms_edge.ovms.kv_cache import DEFAULT_TOKENS_PER_REQUEST, zero_cache_size
 
-LEGACY = ("LM", "VLM")
+LEGACY = ("LM", "VLM", "OMNI")
 
 _SCHEDULER_OPTIONS = (
     "cache_size", "max_num_batched_tokens", "max_num_seqs", "dynamic_split_fuse", "enable_prefix_caching",
@@ -47,7 +47,8 @@ def _models_path(setting: Setting) -> str:
 
 def _cache_size(setting: Setting) -> str:
     size, per_token = setting.values["cache_size"], setting.token_bytes
-    token = f"; a token takes {per_token / 1024:.0f} KiB at {setting.kv_precision}" if per_token else ""
+    size_of_token = f"{per_token / 1024:.0f} KiB" if per_token >= 1024 else f"{per_token} bytes"
+    token = f"; a token takes {size_of_token} at {setting.kv_precision}" if per_token else ""
     if size == 0:
         return zero_cache_size(setting.ovms_version) + token
     holds = f", {setting.pool_tokens} tokens" if per_token else ""
@@ -127,7 +128,8 @@ def _best_of_limit(setting: Setting) -> str:
 
 def _draft(path: str, setting: Setting) -> str:
     if not setting.values.get("draft_models_path"):
-        return "no effect: there is no draft model"
+        unset = setting.values[path] in (None, False)
+        return "no draft model" if unset else "OVMS refuses to load it without draft_models_path"
     if path == "draft_eagle3_mode":
         return _SWITCHES[path][0 if setting.values[path] else 1]
     if setting.values[path] is None:

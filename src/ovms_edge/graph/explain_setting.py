@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ovms_edge.graph.fix_plugin_config import object_of
+from ovms_edge.graph.model import ModelFacts
+from ovms_edge.ovms.fields import fields_for
 from ovms_edge.ovms.kv_cache import default_kv_precision, kv_bytes_of_token, kv_precision_in
 from ovms_edge.ovms.memory import GIB, HostMemory, ModelMemory
 
-ModelKind = Literal["VLM", "LM"]
+_OMNI = "OMNI"
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,13 @@ class Setting:
 
     ovms_version: str
     values: Mapping[str, Any]
-    kind: ModelKind | None = None
-    memory: ModelMemory | None = None
+    model: ModelFacts | None = None
     host: HostMemory | None = None
+
+    @property
+    def memory(self) -> ModelMemory | None:
+        """What the model takes, None where that is not known."""
+        return self.model.memory if self.model else None
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -57,6 +63,9 @@ class Setting:
         wanted = str(self.values.get("pipeline_type", "LM_CB"))
         if wanted != "AUTO":
             return wanted
-        if self.kind is None:
+        if self.model is None:
             return None
-        return self.kind if self.device == "NPU" else f"{self.kind}_CB"
+        if self.model.omni and _OMNI in fields_for(self.ovms_version)["pipeline_type"].choices:
+            return _OMNI
+        kind = self.model.kind
+        return kind if self.device == "NPU" else f"{kind}_CB"

@@ -75,8 +75,9 @@ def _edit_in_place(source: Source, located: Sequence[Located], ovms_version: str
 def _write_anew(source: Source, located: Sequence[Located], ovms_version: str) -> Fixed:
     options = _only_options(source.tree, located)
     mended = mend_options(options.message, ovms_version)
-    changes = [*source.changes, *_renamed_type(options), *mended.changes, *_structure(source.tree, options)]
-    if not options.as_ovms_writes and not any(option.name == "device" for option in mended.options):
+    changes = [*source.changes, *_structure(source.tree, options), *_renamed_type(options), *mended.changes]
+    foreign = options.type and not options.as_ovms_writes
+    if foreign and not any(option.name == "device" for option in mended.options):
         mended.options.append(Option("device", quote(_MEANT_DEVICE)))
         changes.append(
             f"device set to {_MEANT_DEVICE}: none was set, and OVMS would take CPU; set CPU if you mean it"
