@@ -1,0 +1,1 @@
+"""Every LLM and VLM graph of OVMS's own documentation, demos and tests, against the checker."""

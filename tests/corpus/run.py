@@ -1,0 +1,99 @@
+"""Run the checker on every LLM and VLM graph of OVMS: ``python -m tests.corpus.run --source CLONE``.
+
+CLONE is a git clone of openvinotoolkit/model_server with its tags; a bare one will do. Exits with 1 if the
+checker and OVMS disagree about a graph.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ovms_edge.graph.check import check_graph, first_error
+from ovms_edge.graph.model import read_model_facts
+from tests.corpus.case import LOADS, Case, ModelKind
+from tests.corpus.clone import Tree, trees
+from tests.corpus.expectations import fact_of
+from tests.corpus.extract import cases
+from tests.corpus.models import write_models
+
+Outcome = Literal["accepted", "rejected", "undecided", "disagreements"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A case with what OVMS and the checker say of it; ``said`` is LOADS or a StatusCode."""
+
+    case: Case
+    expected: str | None
+    why: str
+    said: str
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.expected is None:
+            return "undecided" if self.why else "disagreements"
+        if self.said != self.expected:
+            return "disagreements"
+        return "accepted" if self.expected == LOADS else "rejected"
+
+
+def judge(case: Case, version: str, models: Mapping[ModelKind, Path]) -> Judged:
+    """Run the checker on a case."""
+    fact = fact_of(case)
+    facts = None
+    if case.model is not None:
+        facts = read_model_facts(models[case.model], case.mounted_at or None)
+    error = first_error(check_graph(case.text, version, facts))
+    return Judged(
+        case,
+        expected=fact.expected if fact else case.expected,
+        why=fact.why if fact else "",
+        said=LOADS if error is None else error.code,
+    )
+
+
+def report(tree: Tree, judged: Iterable[Judged], *, verbose: bool) -> Counter[Outcome]:
+    """Print one release's counts and disagreements; return the counts."""
+    results = list(judged)
+    counts = Counter(result.outcome for result in results)
+    print(
+        f"{tree.version:9} {len(results):3} graphs: {counts['accepted']:3} accepted, "
+        f"{counts['rejected']:2} rejected as expected, {counts['undecided']} undecidable, "
+        f"{counts['disagreements']} disagreements"
+    )
+    for result in results:
+        if result.outcome == "disagreements":
+            expected = result.expected or "something that nobody has entered in expectations.py"
+            print(f"  {result.case.place}\n    OVMS: {expected}; the checker: {result.said}")
+        elif verbose and result.outcome == "undecided":
+            print(f"  undecidable: {result.case.place}\n    {result.why}")
+    return counts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.corpus.run", description=__doc__)
+    parser.add_argument("--source", type=Path, required=True, help="git clone of model_server, with tags")
+    parser.add_argument("--verbose", action="store_true", help="name what cannot be decided, too")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        models = write_models(Path(scratch))
+        total: Counter[Outcome] = Counter()
+        for tree in trees(arguments.source):
+            total += report(
+                tree,
+                (judge(case, tree.version, models) for case in cases(tree)),
+                verbose=arguments.verbose,
+            )
+    print(f"in all: {dict(total)}")
+    return 1 if total["disagreements"] or not total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
