@@ -26,6 +26,7 @@ class Finding:
     line: int | None = None
     column: int | None = None
     path: str = ""
+    step: int = 0
 
     def to_text(self, file: str) -> str:
         """Return the finding as compilers print theirs, the fix on a line below."""
@@ -34,7 +35,9 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        del values["step"]
+        return values
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:

@@ -1,5 +1,7 @@
 """Read ``graph.pbtxt`` as one OVMS version would: google.protobuf on descriptors made from the field matrix.
 
+OVMS parses with C++ protobuf, which is stricter than Python's: what only Python takes is refused before.
+
 For builders, controllers and the lab (a node does not have google.protobuf).
 """
 
@@ -12,11 +14,14 @@ from functools import cache
 from typing import Any
 
 from google.protobuf import message_factory, text_format
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import EncodeError, Message
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.graph.schema import GRAPH_MESSAGE, LLM_OPTIONS_MESSAGE, graph_files
+from ovms_edge.graph.syntax import GraphSyntaxError, parse
+from ovms_edge.graph.typed import problems
 from ovms_edge.ovms.fields import fields_for
 
 _REMEDY = "correct the file; docs of this OVMS version's mediapipe.LLMCalculatorOptions name every field"
@@ -59,35 +64,78 @@ class Graph:
 def read_graph(text: str, ovms_version: str) -> Graph:
     """Parse ``text`` with the fields that ``ovms_version`` knows.
 
-    Raises EdgeError, with line and column where protobuf gives them, for what that OVMS refuses to parse:
-    text that is not a text-format graph, a field that it does not know, a required field that is not set.
+    Raises EdgeError, with line and column where there is a place, for what that OVMS refuses to parse: text
+    that is not a text-format graph, a field that it does not know, a required field that is not set.
     """
-    pool, graph_class = _graph_class(ovms_version)
-    if not text.strip():
+    kind = graph_kind(ovms_version)
+    if not text:
         raise EdgeError("graph.pbtxt is empty", _REMEDY)
-    graph: Any = graph_class()
     try:
-        text_format.Parse(text, graph, descriptor_pool=pool)
-    except text_format.ParseError as error:
-        raise EdgeError(_located(str(error), text, ovms_version), _REMEDY) from error
-    except EncodeError as error:  # only node_options have required fields; they are packed while parsing
-        raise EdgeError(f"OVMS {ovms_version} cannot parse graph.pbtxt: {error}", _REMEDY) from error
+        tree = parse(text)
+    except GraphSyntaxError as error:
+        detail = "it is JSON, OVMS wants protobuf's text format" if is_json(text) else error.problem
+        raise _refusal(ovms_version, error.line, error.column, detail) from error
+    for problem in problems(text, tree, kind.descriptor, kind.pool):
+        raise _refusal(ovms_version, problem.line, problem.column, problem.text)
+    try:
+        graph = to_protobuf(text, kind)
+    except NotParsedError as error:
+        raise _refusal(ovms_version, error.line, error.column, error.problem) from error
     return Graph(
         input_streams=tuple(graph.input_stream),
         output_streams=tuple(graph.output_stream),
         side_packets=tuple(graph.input_side_packet),
-        nodes=tuple(_node(node, pool) for node in graph.node),
+        nodes=tuple(_node(node, kind.pool) for node in graph.node),
     )
 
 
+@dataclass(frozen=True)
+class GraphKind:
+    """A CalculatorGraphConfig as one OVMS version has it."""
+
+    pool: DescriptorPool
+    descriptor: Descriptor
+
+
+class NotParsedError(Exception):
+    """What google.protobuf says of a text that it does not parse. ``line`` and ``column`` may be 0."""
+
+    def __init__(self, problem: str, line: int, column: int) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+
 @cache
-def _graph_class(ovms_version: str) -> tuple[DescriptorPool, type[Message]]:
+def graph_kind(ovms_version: str) -> GraphKind:
+    """Return the message type of a graph with the fields that ``ovms_version`` knows."""
     pool = DescriptorPool()
     for file in graph_files(fields_for(ovms_version)):
         pool.Add(file)
     # the extension of MediaPipeOptions is only found by name once its message's class exists
     message_factory.GetMessageClass(pool.FindMessageTypeByName("mediapipe.SyncSetInputStreamHandlerOptions"))
-    return pool, message_factory.GetMessageClass(pool.FindMessageTypeByName(GRAPH_MESSAGE))
+    return GraphKind(pool, pool.FindMessageTypeByName(GRAPH_MESSAGE))
+
+
+def to_protobuf(text: str, kind: GraphKind) -> Any:
+    """Return the message that google.protobuf parses from ``text``; raises NotParsedError."""
+    graph: Any = message_factory.GetMessageClass(kind.descriptor)()
+    try:
+        text_format.Parse(text, graph, descriptor_pool=kind.pool)
+    except text_format.ParseError as error:
+        position = _POSITION.match(str(error))
+        detail = str(error)[position.end() :] if position else str(error)
+        line, column = (int(position[1]), int(position[2])) if position else (0, 0)
+        raise NotParsedError(detail, line, column) from error
+    except EncodeError as error:  # only node_options have required fields; they are packed while parsing
+        raise NotParsedError(str(error), 0, 0) from error
+    return graph
+
+
+def is_json(text: str) -> bool:
+    """Return whether ``text`` looks like a JSON object."""
+    return _JSON.match(text) is not None
 
 
 def _node(node: Any, pool: DescriptorPool) -> Node:
@@ -120,10 +168,6 @@ def _set_fields(message: Message) -> dict[str, Any]:
     return values
 
 
-def _located(error: str, text: str, ovms_version: str) -> str:
-    position = _POSITION.match(error)
-    detail = error[position.end() :] if position else error
-    place = f" line {position[1]} column {position[2]}" if position else ""
-    if _JSON.match(text):
-        detail = "it is JSON, OVMS wants protobuf's text format"
-    return f"OVMS {ovms_version} cannot parse graph.pbtxt{place}: {detail}"
+def _refusal(ovms_version: str, line: int, column: int, detail: str) -> EdgeError:
+    place = f" line {line} column {column}" if line else ""
+    return EdgeError(f"OVMS {ovms_version} cannot parse graph.pbtxt{place}: {detail}", _REMEDY)
