@@ -17,6 +17,7 @@ class Finding:
     but does not do what was meant, a ``note`` is what has to be known to use it, and ``code`` is a name of
     our own. ``message`` says what OVMS does, ``fix`` what to do about it. ``line`` and ``column`` count from
     1, None where there is no place in the file; ``path`` is the option, or the path within the document.
+    ``step`` is where in its order of checks the server meets an ``error`` (``ovms_edge.ovms.status``).
     """
 
     severity: Severity
