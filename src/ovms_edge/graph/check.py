@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ovms_edge.finding import Finding
 from ovms_edge.graph.model import ModelFacts
 from ovms_edge.graph.parse_check import check_parse
+from ovms_edge.graph.queue_check import check_queue
 from ovms_edge.graph.semantics import check_semantics
 from ovms_edge.graph.structure import check_structure
 from ovms_edge.graph.tree import TreeGraph
@@ -30,6 +31,7 @@ def check_graph(
     graph = TreeGraph(tree)
     findings = [
         *findings,
+        *check_queue(text, graph, ovms_version),
         *check_structure(graph, ovms_version),
         *check_semantics(graph, ovms_version, model, host),
     ]

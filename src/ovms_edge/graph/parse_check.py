@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from ovms_edge.finding import Finding
 from ovms_edge.graph.reader import NotParsedError, graph_kind, is_json, to_protobuf
@@ -13,18 +13,11 @@ from ovms_edge.graph.syntax import GraphSyntaxError, Message, parse
 from ovms_edge.graph.typed import Problem, problems
 from ovms_edge.ovms import status
 from ovms_edge.ovms.fields import KNOWN_VERSIONS, Field, fields_for
-from ovms_edge.ovms.kv_cache import release_of
 from ovms_edge.ovms.status import LoadCheck
 
 _BOM = "\ufeff"
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _ANY = "google.protobuf.Any"
-# OVMS reads this comment from 2026.2 on (src/mediapipe_internal/mediapipegraphdefinition.cpp,
-# resolveGraphQueueSize); std::stoi is what it takes for a number.
-_QUEUE_SIZE = re.compile(
-    r"(?:^|\n)[ \t\r\v\f\n]*#[ \t]*OVMS_GRAPH_QUEUE_MAX_SIZE[ \t]*:[ \t]*(?P<value>\S+)\s*"
-)
-_QUEUE_SIZE_SINCE = (2026, 2)
 
 
 def check_parse(text: str, ovms_version: str) -> tuple[Message | None, list[Finding]]:
@@ -49,7 +42,7 @@ def check_parse(text: str, ovms_version: str) -> tuple[Message | None, list[Find
     ]
     if not found:
         found = _protobufs_own(text, ovms_version)
-    return tree, [*findings, *found, *_queue_size(text, ovms_version)]
+    return tree, [*findings, *found]
 
 
 def known_versions(path: tuple[str, ...]) -> list[str]:
@@ -102,20 +95,6 @@ def _unknown_fix(problem: Problem, option: tuple[str, ...], ovms_version: str) -
         return f"write {close[0]}, if that is what was meant, or remove it"
     known = f" ({', '.join(names)} exist)" if 0 < len(names) <= 4 else ""
     return f"remove it: no OVMS from {KNOWN_VERSIONS[0]} to {KNOWN_VERSIONS[-1]} knows it{known}"
-
-
-def _queue_size(text: str, ovms_version: str) -> Iterator[Finding]:
-    match = _QUEUE_SIZE.search(text)
-    if match is None or release_of(ovms_version) < _QUEUE_SIZE_SINCE:
-        return
-    value = match["value"]
-    if value == "AUTO" or (re.fullmatch(r"\+?\d{1,10}", value) and int(value) < 2**31):
-        return
-    line = text.count("\n", 0, match.start("value")) + 1
-    column = match.start("value") - text.rfind("\n", 0, match.start("value"))
-    message = f'the comment is read: "{status.QUEUE_SIZE.log.format(value)}"'
-    fix = "write AUTO or a whole number from 0, or remove the comment"
-    yield _finding(status.QUEUE_SIZE, message, fix, line, column)
 
 
 def _field(path: tuple[str, ...], fields: Mapping[str, Field]) -> Field | None:
