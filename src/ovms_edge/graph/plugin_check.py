@@ -11,9 +11,11 @@ from ovms_edge.graph.llm_case import LlmCase
 from ovms_edge.graph.plugin_json import DEVICE_PROPERTIES, faults, plugin_properties
 from ovms_edge.graph.plugin_names import (
     CPU_KV_PRECISIONS,
+    INFERENCE_PRECISIONS,
+    KV_PRECISIONS,
     PERFORMANCE_HINTS,
-    PRECISIONS,
     RENAMED_PROPERTIES,
+    element_type,
     property_names,
 )
 from ovms_edge.ovms import status
@@ -76,19 +78,24 @@ def _names(case: LlmCase, properties: Mapping[str, object]) -> Iterator[Finding]
 
 def _values(case: LlmCase, properties: Mapping[str, object]) -> Iterator[Finding]:
     on_cpu = case.options.text("device") == "CPU"
-    for key, allowed in (
-        ("KV_CACHE_PRECISION", CPU_KV_PRECISIONS if on_cpu else PRECISIONS),
-        ("INFERENCE_PRECISION_HINT", PRECISIONS),
-        ("PERFORMANCE_HINT", PERFORMANCE_HINTS),
+    for key, allowed, read in (
+        ("KV_CACHE_PRECISION", CPU_KV_PRECISIONS if on_cpu else KV_PRECISIONS, element_type),
+        ("INFERENCE_PRECISION_HINT", INFERENCE_PRECISIONS, element_type),
+        ("PERFORMANCE_HINT", PERFORMANCE_HINTS, str),
     ):
         value = properties.get(key)
-        if value is not None and value != "" and value not in allowed:
-            yield case.refused(
-                status.LOAD,
-                f'{key} is {value!r}: "{status.LOAD.log.format(case.options.text("models_path"), "...")}"',
-                f"set it to one of {', '.join(allowed)}",
-                f"{_PATH}.{key}",
+        if value is None:
+            continue
+        path, fix = f"{_PATH}.{key}", f"set it to one of {', '.join(allowed)}"
+        meant = read(str(value))
+        if meant not in allowed:
+            log = status.LOAD.log.format(case.options.text("models_path"), "...")
+            yield case.refused(status.LOAD, f'{key} is {value!r}: "{log}"', fix, path)
+        elif meant == "dynamic" != value:
+            message = (
+                f"{key} is {value!r}, which names no type: OpenVINO takes it for dynamic, its own choice"
             )
+            yield case.warned("no_type", message, fix, path)
 
 
 def _of_language_model(case: LlmCase, properties: Mapping[str, object]) -> Iterator[Finding]:

@@ -87,8 +87,9 @@ RENAMED_PROPERTIES = {
     "CPU_THREADS_NUM": "INFERENCE_NUM_THREADS",
 }
 
-# ov::element::Type
-PRECISIONS = ("u8", "i8", "u4", "i4", "f16", "bf16", "f32", "dynamic", "undefined")
+# What the plugins take, as compile_model of OpenVINO 2025.4.1 answers on the CPU.
+INFERENCE_PRECISIONS = ("f16", "bf16", "f32", "dynamic")
+KV_PRECISIONS = ("u8", "i8", "u4", "i4", "f16", "bf16", "f32", "dynamic")
 CPU_KV_PRECISIONS = ("u8", "bf16", "f16", "f32")
 PERFORMANCE_HINTS = ("LATENCY", "THROUGHPUT", "CUMULATIVE_THROUGHPUT")
 
@@ -99,3 +100,19 @@ def property_names(device: str) -> frozenset[str] | None:
     if kind not in ("CPU", "GPU"):
         return None
     return _CORE | GENAI_PROPERTIES | frozenset(RENAMED_PROPERTIES) | (_CPU if kind == "CPU" else _GPU)
+
+
+_ELEMENT_TYPES = frozenset(
+    {"boolean", "bf16", "f16", "f32", "f64", "i4", "i8", "i16", "i32", "i64"}
+    | {"u1", "u2", "u3", "u4", "u6", "u8", "u16", "u32", "u64", "nf4", "f4e2m1", "f8e4m3", "f8e5m2", "f8e8m0"}
+)
+_ALIASES = {"BOOL": "boolean", "FP16": "f16", "FP32": "f32", "FP64": "f64"}
+
+
+def element_type(name: str) -> str:
+    """Return the type that OpenVINO reads from ``name``: text that names none is ``dynamic``.
+
+    openvino 2025.4.1 src/core/src/type/element_type.cpp (small letters, capitals, FP16, FP32, FP64).
+    """
+    known = _ALIASES.get(name, name.lower() if name.isupper() else name)
+    return known if known in _ELEMENT_TYPES else "dynamic"

@@ -1,0 +1,134 @@
+"""``ovms-edge graph check``."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from ovms_edge.errors import EdgeError, UsageError
+from ovms_edge.graph.check_command import add_check
+from tests.unit.graph_cases import GOOD, SEED, changed, with_options
+from tests.unit.release_model import write_model
+
+
+def check(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_check(parser.add_subparsers())
+    options = parser.parse_args(["check", *arguments])
+    status: int = options.run(options)
+    return status
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    file = tmp_path / "graph.pbtxt"
+    file.write_text(GOOD)
+    return file
+
+
+def test_a_good_graph_is_one_line(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(str(graph)) == 0
+    assert capsys.readouterr().out == f"{graph}: OVMS 2025.4.1 loads it\n"
+
+
+def test_findings_are_printed_as_a_compiler_does_and_summed_up(
+    graph: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph.write_text(with_options("block_size: 32 max_num_seqs: 0"))
+
+    assert check(str(graph)) == 1
+    out = capsys.readouterr().out
+    assert f"{graph}:19:1: error: MEDIAPIPE_GRAPH_CONFIG_FILE_INVALID: " in out
+    assert "\n  fix: remove it: OVMS 2024.4 to 2024.5 knows it" in out
+    assert out.endswith(
+        f"{graph}: OVMS 2025.4.1 refuses it: MEDIAPIPE_GRAPH_CONFIG_FILE_INVALID; 1 error, 1 warning\n"
+    )
+
+
+def test_the_version_decides(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph.write_text(with_options("block_size: 32"))
+
+    assert check(str(graph), "--ovms-version", "2024.5") == 0
+    assert "loads it" in capsys.readouterr().out
+
+
+def test_a_directory_stands_for_its_graph_and_its_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "model", options="pipeline_type: LM_CB")
+
+    assert check(str(model)) == 1
+    assert "refuses it: INTERNAL_ERROR" in capsys.readouterr().out
+
+
+def test_the_model_may_lie_elsewhere(tmp_path: Path, graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = write_model(tmp_path / "model")
+    (model / "openvino_tokenizer.bin").unlink()
+
+    assert check(str(graph)) == 0
+    assert check(str(graph), "--model", str(model)) == 1
+    assert "openvino_tokenizer" in capsys.readouterr().out
+
+
+def test_the_host_decides_on_cache_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = write_model(tmp_path / "model")
+
+    assert check(str(model), "--host-gib", "31") == 0
+    assert check(str(model), "--host-gib", "4") == 1
+    assert "larger than available memory" in capsys.readouterr().out
+
+
+def test_json_is_one_document_for_all_files(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = graph.with_name("bad.pbtxt")
+    bad.write_text("")
+
+    assert check(str(graph), str(bad), "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert [(file["ok"], file["status"]) for file in document["files"]] == [
+        (True, "OK"),
+        (False, "MEDIAPIPE_GRAPH_CONFIG_FILE_INVALID"),
+    ]
+    assert document["ok"] is False
+    assert document["files"][1]["findings"][0]["line"] == 1
+
+
+def test_fix_writes_the_graph_and_keeps_the_old_one(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = changed("sync_set", "sync_wait_time: 1 sync_set", with_options("block_size: 32"))
+    graph.write_text(bad)
+
+    assert check(str(graph), "--fix") == 0
+    out = capsys.readouterr().out
+    assert "block_size" in out
+    assert f"{graph}: OVMS 2025.4.1 loads it" in out
+    assert "block_size" not in graph.read_text()
+    assert graph.with_name("graph.pbtxt.bak").read_text() == bad
+
+
+def test_fix_leaves_a_good_graph_alone(graph: Path) -> None:
+    assert check(str(graph), "--fix") == 0
+    assert graph.read_text() == GOOD
+    assert not graph.with_name("graph.pbtxt.bak").exists()
+
+
+def test_fix_writes_what_the_seeds_graph_meant_elsewhere(graph: Path, tmp_path: Path) -> None:
+    graph.write_text(SEED)
+    mended = tmp_path / "mended.pbtxt"
+
+    assert check(str(graph), "--fix", "--output", str(mended)) == 0
+    assert graph.read_text() == SEED
+    assert check(str(mended)) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--output", "x"], ["--discrete"], ["--gpu-gib", "8"], ["--host-gib", "0"]],
+)
+def test_arguments_that_do_not_fit_are_usage(graph: Path, arguments: list[str]) -> None:
+    with pytest.raises(UsageError):
+        check(str(graph), *arguments)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match=r"nothing\.pbtxt"):
+        check(str(tmp_path / "nothing.pbtxt"))
