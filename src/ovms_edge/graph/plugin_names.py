@@ -102,17 +102,39 @@ def property_names(device: str) -> frozenset[str] | None:
     return _CORE | GENAI_PROPERTIES | frozenset(RENAMED_PROPERTIES) | (_CPU if kind == "CPU" else _GPU)
 
 
-_ELEMENT_TYPES = frozenset(
-    {"boolean", "bf16", "f16", "f32", "f64", "i4", "i8", "i16", "i32", "i64"}
-    | {"u1", "u2", "u3", "u4", "u6", "u8", "u16", "u32", "u64", "nf4", "f4e2m1", "f8e4m3", "f8e5m2", "f8e8m0"}
-)
-_ALIASES = {"BOOL": "boolean", "FP16": "f16", "FP32": "f32", "FP64": "f64"}
+_ELEMENT_TYPES = {
+    **{name: name for name in ("boolean", "f16", "f32", "f64")},
+    **{"BOOL": "boolean", "FP16": "f16", "FP32": "f32", "FP64": "f64"},
+    **{
+        spelling: name
+        for name in (
+            *(
+                "bf16",
+                "i4",
+                "i8",
+                "i16",
+                "i32",
+                "i64",
+                "u1",
+                "u2",
+                "u3",
+                "u4",
+                "u6",
+                "u8",
+                "u16",
+                "u32",
+                "u64",
+            ),
+            *("nf4", "f4e2m1", "f8e4m3", "f8e5m2", "f8e8m0", "string"),
+        )
+        for spelling in (name, name.upper())
+    },
+}
 
 
 def element_type(name: str) -> str:
     """Return the type that OpenVINO reads from ``name``: text that names none is ``dynamic``.
 
-    openvino 2025.4.1 src/core/src/type/element_type.cpp (small letters, capitals, FP16, FP32, FP64).
+    openvino 2025.4.1 src/core/src/type/element_type.cpp, where FP16 is a name and F16 is not.
     """
-    known = _ALIASES.get(name, name.lower() if name.isupper() else name)
-    return known if known in _ELEMENT_TYPES else "dynamic"
+    return _ELEMENT_TYPES.get(name, "dynamic")
