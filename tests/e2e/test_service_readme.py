@@ -103,9 +103,9 @@ def store(machine: Machine, exported: list[str]) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def running(store: Store) -> Iterator[list[str]]:
+def running(store: Store) -> list[str]:
     """What each block that starts the server printed."""
-    yield [store.must(block) for block in README_TEXT.blocks("Running OVMS")]
+    return [store.must(block) for block in README_TEXT.blocks("Running OVMS")]
 
 
 def test_the_export_is_where_the_readme_says(machine: Machine, exported: list[str]) -> None:
@@ -212,7 +212,8 @@ def served_after(damage: str) -> Callable[[Store, str], str]:
 
     def case(store: Store, text: str) -> str:
         store.must(f"cp -a models /srv/kept; {damage}; docker restart -t 1 ovms-vlm")
-        seen = "curl -s localhost:8002/v1/config; docker logs --since $(docker inspect -f '{{.State.StartedAt}}' ovms-vlm) ovms-vlm"
+        started = "$(docker inspect -f '{{.State.StartedAt}}' ovms-vlm)"
+        seen = f"curl -s localhost:8002/v1/config; docker logs --since {started} ovms-vlm"
         try:
             return poll_log(store, seen, text)
         finally:
