@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ovms_edge.graph.check_command import add_check
 from ovms_edge.release.commands import DEFAULT_OVMS_VERSION
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def add_group(groups: Subparsers) -> None:
     group = groups.add_parser("graph", help="render, check, mend and explain graph.pbtxt")
     commands = group.add_subparsers(metavar="COMMAND", required=True)
     _add_render(commands)
+    add_check(commands)
     _add_explain(commands)
 
 
