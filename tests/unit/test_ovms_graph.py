@@ -102,6 +102,19 @@ def test_nested_options_read_back() -> None:
         ({"plugin_config": "{"}, "plugin_config is not JSON", "write it as an object"),
         ({"plugin_config": "[]"}, "plugin_config is []", "write it as an object"),
         ({"plugin_config": {"A": {"B": 1}}}, "plugin_config A is", "only DEVICE_PROPERTIES"),
+        ({"plugin_config": {"A": None}}, "plugin_config A is None", "use text, a number"),
+        ({"plugin_config": {"A": float("nan")}}, "plugin_config A is nan", "use text, a number"),
+        ({"plugin_config": {"A": 2**63}}, "plugin_config A is 9223372036854775808", "use text, a number"),
+        (
+            {"plugin_config": {"DEVICE_PROPERTIES": {"GPU": 1}}},
+            "plugin_config DEVICE_PROPERTIES GPU is 1",
+            "write DEVICE_PROPERTIES as",
+        ),
+        (
+            {"plugin_config": {"DEVICE_PROPERTIES": {"GPU": {"A": [1]}}}},
+            "plugin_config DEVICE_PROPERTIES GPU A is [1]",
+            "use text, a number",
+        ),
         (
             {"cache_eviction_config": {"start_size": 1}},
             "cache_eviction_config.recent_size is missing",
@@ -124,6 +137,12 @@ def test_device_and_cache_size_are_never_left_to_the_version(missing: str) -> No
     options = {name: value for name, value in BASE.items() if name != missing}
     with pytest.raises(EdgeError, match=f"{missing} is not set"):
         render_graph(options, VERSION)
+
+
+def test_properties_of_single_devices_are_rendered() -> None:
+    properties = {"DEVICE_PROPERTIES": {"GPU": {"CACHE_DIR": "/c"}, "CPU": {}}}
+    found = read_graph(render_graph({**BASE, "plugin_config": properties}, VERSION), VERSION)
+    assert json.loads(found.llm_options["plugin_config"]) == properties
 
 
 def test_plugin_config_may_be_text() -> None:

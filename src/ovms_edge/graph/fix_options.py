@@ -12,6 +12,12 @@ from ovms_edge.ovms.fields import Fields, fields_for
 from ovms_edge.ovms.graph import MODELS_PATH
 
 _PLUGIN_CONFIG = "plugin_config"
+# Experimental messages of 2025.1 with a models_path of their own (model_server v2025.1 llm_calculator.proto)
+_NAME_THE_MODEL = (
+    "continuous_batching_pipeline_config",
+    "visual_language_model_pipeline_config",
+    "llm_pipeline_config",
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ def mend_options(message: Message, ovms_version: str) -> MendedOptions:
     fields = fields_for(ovms_version)
     mended = MendedOptions()
     _mend_fields(message, fields, mended)
-    if fields["models_path"].required and not any(option.name == "models_path" for option in mended.options):
+    if not any(option.name in ("models_path", *_NAME_THE_MODEL) for option in mended.options):
         mended.options.insert(0, Option("models_path", quote(MODELS_PATH)))
         mended.changes.append(f"models_path set to {MODELS_PATH}: OVMS requires it, and the graph lies there")
     return mended
