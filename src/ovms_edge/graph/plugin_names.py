@@ -103,8 +103,9 @@ def property_names(device: str) -> frozenset[str] | None:
 
 
 _SPELT_IN_CAPITALS_TOO = (
-    "bf16 i4 i8 i16 i32 i64 u1 u2 u3 u4 u6 u8 u16 u32 u64 nf4 f4e2m1 f8e4m3 f8e5m2 f8e8m0 string"
-).split()
+    "bf16", "i4", "i8", "i16", "i32", "i64", "u1", "u2", "u3", "u4", "u6", "u8", "u16", "u32", "u64",
+    "nf4", "f4e2m1", "f8e4m3", "f8e5m2", "f8e8m0", "string",
+)  # fmt: skip
 _ELEMENT_TYPES = {
     **{name: name for name in ("boolean", "f16", "f32", "f64", *_SPELT_IN_CAPITALS_TOO)},
     **{name.upper(): name for name in _SPELT_IN_CAPITALS_TOO},
