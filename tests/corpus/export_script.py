@@ -49,7 +49,8 @@ def cases(tree: Tree) -> Iterator[Case]:
             parameters = _computed(vars(parsed), tree.version)
             kind: ModelKind = "VLM" if _VISION.search(str(parsed.source_model)) else "LM"
             text = template.render(model_path="./", **parameters)
-            yield Case(f"{path} for {place}", text, LOADS, kind)
+            draft = parameters["draft_model_dir_name"] or ""
+            yield Case(f"{path} for {place}", text, LOADS, kind, draft=draft)
 
 
 def _template(script: ast.Module) -> str:

@@ -11,6 +11,8 @@ from tests.corpus.clone import Tree
 from tests.corpus.placeholders import MODELS_PATTERN, TEXT_MODEL, hole_values
 
 _LLM = r"LLMCalculatorOptions|HttpLLMCalculator"
+# a shell's echo '...' >> FILE around the graph is no part of it
+_ECHO = re.compile(r"echo '\n(?P<text>.*)^'[^'\n]*$", re.DOTALL | re.MULTILINE)
 _FENCED = re.compile(r"^```\w*\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
 _MODELS_PATH = re.compile(r'\bmodels_path:\s*"(?P<path>[^"]*)"')
 _TEST_ROOT = "/ovms/src/test/llm_testing"
@@ -41,7 +43,9 @@ def _is_graph(text: str) -> bool:
 def _fenced(path: str, document: str) -> Iterator[Case]:
     for match in _FENCED.finditer(document):
         if _is_graph(match["text"]):
-            yield _placed(f"{path}:{_line(document, match.start())}", match["text"], LOADS)
+            echo = _ECHO.search(match["text"])
+            text = (echo or match)["text"]
+            yield _placed(f"{path}:{_line(document, match.start())}", text, LOADS)
 
 
 def _tests(path: str, source: str) -> Iterator[Case]:
