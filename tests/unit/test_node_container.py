@@ -100,6 +100,43 @@ def test_graph_joins_defaults_settings_and_host() -> None:
     )  # fmt: skip
 
 
+def graph_options(manifest: Manifest = MANIFEST, host: Host = HOST, **changes: Any) -> dict[str, Any]:
+    server = desired_server(parse_server_settings({**SETTINGS, **changes}), manifest, host)
+    return read_graph(server.graph_text, "2025.4.1").llm_options
+
+
+UNDECIDED = replace(MANIFEST, graph={"plugin_config": '{"NUM_STREAMS": 1}'})
+
+
+@pytest.mark.parametrize(
+    ("manifest", "settings", "max_num_seqs"),
+    [
+        (MANIFEST, {}, 1),  # the release's
+        (MANIFEST, {"graph": {"max_num_seqs": 2}}, 2),
+        (UNDECIDED, {"graph": {"max_num_seqs": 256}}, 256),
+        (UNDECIDED, {}, 11),  # 4 GiB at 35 KiB a token, 10 121 tokens a request
+        (UNDECIDED, {"graph": {"plugin_config": {"KV_CACHE_PRECISION": "f16"}}}, 7),
+        (UNDECIDED, {"cache_size": 1}, 2),
+        (replace(UNDECIDED, memory=Memory(8 * GIB, 0)), {}, 1),  # a release that does not say
+    ],
+)
+def test_concurrency_is_planned_where_nobody_set_it(
+    manifest: Manifest, settings: dict[str, Any], max_num_seqs: int
+) -> None:
+    assert graph_options(manifest, **settings)["max_num_seqs"] == max_num_seqs
+
+
+@pytest.mark.parametrize(("memory_gib", "tier"), [(31, "B"), (64, "A")])
+def test_summary_says_whether_two_models_fit(memory_gib: int, tier: str) -> None:
+    host = replace(HOST, memory_bytes=memory_gib * GIB)
+    assert desired_server(parse_server_settings(SETTINGS), MANIFEST, host).summary["tier"] == tier
+
+
+def test_a_cache_that_this_host_cannot_hold_is_refused() -> None:
+    with pytest.raises(EdgeError, match=r"memory too small: weights 8\.8 \+ KV cache 32\.0"):
+        graph_options(cache_size=32)
+
+
 def test_a_release_for_another_ovms_is_refused() -> None:
     with pytest.raises(EdgeError, match=r"meant for OVMS 2025\.4\.1, ovms_version is 2026\.0"):
         desired_server(parse_server_settings({**SETTINGS, "ovms_version": "2026.0"}), MANIFEST, HOST)

@@ -10,7 +10,6 @@ import pytest
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import Manifest, ReleaseRef
-from ovms_edge.ovms.model_memory import kv_bytes_per_token
 from ovms_edge.release import build as build_module
 from ovms_edge.release.build import Built, build_release
 from ovms_edge.release.content import list_content
@@ -236,24 +235,3 @@ def test_output_that_cannot_be_written_is_named(model: Path, tmp_path: Path) -> 
 def test_model_without_export_record_has_no_source(model: Path, tmp_path: Path) -> None:
     (model / "export.json").unlink()
     assert build(model, tmp_path / "out").manifest.source == {}
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        ({"num_hidden_layers": 2, "num_key_value_heads": 2, "head_dim": 16}, 2 * 2 * 2 * 16 * 2),
-        ({"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64}, 2 * 2 * 4 * 16 * 2),
-        (
-            {
-                "hidden_size": 1,
-                "text_config": {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8},
-            },
-            32,
-        ),
-        ({"num_hidden_layers": 2}, 0),
-        ({"num_hidden_layers": "two", "num_attention_heads": 4, "hidden_size": 64}, 0),
-        ({}, 0),
-    ],
-)
-def test_kv_cache_of_one_token(config: dict[str, object], expected: int) -> None:
-    assert kv_bytes_per_token(config) == expected
