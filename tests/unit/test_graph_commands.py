@@ -104,7 +104,8 @@ def test_render_leaves_the_file_where_the_options_are_refused(tmp_path: Path) ->
         (["render", "--set", *BASE, "--ovms-version", "1.0"], 1, "not in the field matrix"),
         (["render", "--set", *BASE, "--output", "/no/such/directory/graph.pbtxt"], 1, "cannot write"),
         (["explain", "/no/such/file"], 1, "cannot read"),
-        (["explain", "/no/such/file", "--gpu-gib", "8"], 2, "give --host-gib"),
+        (["explain", "/no/such/file", "--gpu-gib", "8"], 2, "belong together"),
+        (["explain", "/no/such/file", "--discrete", "--gpu-gib", "8"], 2, "give --host-gib"),
         (["explain", "/no/such/file", "--host-gib", "0"], 2, "0 GiB"),
     ],
 )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ovms_edge.errors import UsageError
 from ovms_edge.graph.check_command import add_check
 from ovms_edge.release.commands import DEFAULT_OVMS_VERSION
 
@@ -43,7 +44,7 @@ def _add_render(commands: Subparsers) -> None:
         metavar="FIELD=VALUE",
         help="an option of the graph; plugin_config.KEY and cache_eviction_config.FIELD reach into it",
     )
-    add_version(parser)
+    _add_version(parser)
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="replaced in one step (default: standard output)"
     )
@@ -66,18 +67,18 @@ def _add_explain(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", type=Path, metavar="FILE|DIR", help="a graph, or the directory that holds it")
-    add_version(parser)
+    _add_version(parser)
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="the exported model (default: what lies beside the graph)"
     )
     parser.add_argument("--host-gib", type=float, metavar="N", help="MemTotal of the host: adds the sum")
-    parser.add_argument("--gpu-gib", type=float, metavar="N", help="memory of a discrete GPU")
+    parser.add_argument("--discrete", action="store_true", help="the GPU has its own memory, see --gpu-gib")
+    parser.add_argument("--gpu-gib", type=float, metavar="N", help="memory of the discrete GPU")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.set_defaults(run=_explain)
 
 
-def add_version(parser: argparse.ArgumentParser) -> None:
-    """Add ``--ovms-version``."""
+def _add_version(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ovms-version",
         default=DEFAULT_OVMS_VERSION,
@@ -95,6 +96,8 @@ def _render(options: argparse.Namespace) -> None:
 def _explain(options: argparse.Namespace) -> None:
     from ovms_edge.graph.explain_command import host_memory, run_explain
 
+    if options.discrete != (options.gpu_gib is not None):
+        raise UsageError("--discrete and --gpu-gib belong together", "give both, or none")
     run_explain(
         options.path,
         options.ovms_version,

@@ -67,7 +67,7 @@ def _max_num_seqs(setting: Setting) -> str:
 def _max_num_batched_tokens(setting: Setting) -> str:
     text = "tokens computed in one step, of all requests together"
     if setting.values["dynamic_split_fuse"] is False:
-        return f"{text}; a longer prompt is an error, since it may not be split"
+        return f"{text}; a longer prompt ends the server, since it may not be split"
     return text
 
 
