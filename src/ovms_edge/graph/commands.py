@@ -44,7 +44,7 @@ def _add_render(commands: Subparsers) -> None:
         metavar="FIELD=VALUE",
         help="an option of the graph; plugin_config.KEY and cache_eviction_config.FIELD reach into it",
     )
-    _add_version(parser)
+    add_version(parser)
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="replaced in one step (default: standard output)"
     )
@@ -67,7 +67,7 @@ def _add_explain(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", type=Path, metavar="FILE|DIR", help="a graph, or the directory that holds it")
-    _add_version(parser)
+    add_version(parser)
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="the exported model (default: what lies beside the graph)"
     )
@@ -78,7 +78,8 @@ def _add_explain(commands: Subparsers) -> None:
     parser.set_defaults(run=_explain)
 
 
-def _add_version(parser: argparse.ArgumentParser) -> None:
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ovms-version``."""
     parser.add_argument(
         "--ovms-version",
         default=DEFAULT_OVMS_VERSION,
