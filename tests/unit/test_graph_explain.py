@@ -7,8 +7,9 @@ import pytest
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.graph.explain import Explanation, Row, explain_graph
-from ovms_edge.graph.explain_properties import UNKNOWN
+from ovms_edge.graph.explain_properties import MEANINGS, UNKNOWN
 from ovms_edge.graph.model import ModelFacts, ModelKind
+from ovms_edge.graph.plugin_names import property_names
 from ovms_edge.ovms.fields import KNOWN_VERSIONS, fields_for
 from ovms_edge.ovms.graph import render_graph
 from ovms_edge.ovms.memory import GIB, HostMemory, ModelMemory
@@ -133,6 +134,12 @@ def test_properties_have_their_meaning_or_say_that_it_is_not_known() -> None:
     meanings = {row.option: row.meaning for row in found.properties}
     assert "kept there" in meanings["CACHE_DIR"]
     assert meanings["NO_SUCH"] == UNKNOWN
+
+
+@pytest.mark.parametrize("name", sorted(MEANINGS))
+def test_every_explained_property_is_one_that_the_check_knows(name: str) -> None:
+    of_npu = {"MAX_PROMPT_LEN", "MIN_RESPONSE_LEN"}
+    assert name in (property_names("CPU") or set()) | (property_names("GPU") or set()) | of_npu
 
 
 def test_the_sum_of_the_host_is_there_or_why_it_does_not_fit() -> None:

@@ -46,7 +46,9 @@ class Explanation:
         """Return aligned tables: options, properties, and the sum of memory where a host was given."""
         parts = [_table(self.rows)]
         if self.properties:
-            parts.append(f"plugin_config, {explain_properties.REACH}\n{_table(self.properties)}")
+            batching = self.pipeline is None or self.pipeline.endswith("_CB")
+            reach = f", {explain_properties.REACH}" if batching else ""
+            parts.append(f"plugin_config{reach}\n{_table(self.properties)}")
         if self.plan:
             parts.append(_sum(self.plan))
         if self.refusal:
