@@ -16,7 +16,7 @@ import pytest
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.gate import run_gate
-from ovms_edge.node.gate_report import GateReport, Target, local_address
+from ovms_edge.node.gate_report import GateReport, Target, local_url
 from ovms_edge.node.probe import questions
 from ovms_edge.node.settings import parse_server_settings
 from tests.unit.node_depot import manifest_of
@@ -275,11 +275,12 @@ def test_the_built_in_picture_is_a_png(target: Target) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bind", "address"),
-    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("127.0.0.1", "127.0.0.1"), ("10.1.2.3", "10.1.2.3")],  # noqa: S104
+    ("bind", "host"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("10.1.2.3", "10.1.2.3")],  # noqa: S104
 )
-def test_the_gate_asks_where_the_port_is_published(target: Target, bind: str, address: str) -> None:
-    assert local_address(replace(target.settings, bind_address=bind)) == address
+def test_the_gate_asks_where_the_port_is_published(target: Target, bind: str, host: str) -> None:
+    settings = replace(target.settings, bind_address=bind)
+    assert local_url(settings) == f"http://{host}:{settings.port}"
 
 
 @pytest.mark.parametrize(

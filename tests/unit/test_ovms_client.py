@@ -19,7 +19,7 @@ def ovms() -> Iterator[FakeOvms]:
 
 @pytest.fixture
 def client(ovms: FakeOvms) -> OvmsClient:
-    return OvmsClient("127.0.0.1", ovms.port, 5)
+    return OvmsClient(f"http://127.0.0.1:{ovms.port}", 5)
 
 
 @pytest.mark.parametrize(
@@ -91,5 +91,7 @@ def test_another_program_on_the_port_is_noticed(client: OvmsClient, ovms: FakeOv
 
 
 def test_nobody_there_is_named() -> None:
-    with pytest.raises(OvmsUnreachableError, match=r"OVMS at 127\.0\.0\.1:9 does not answer GET /v1/config"):
-        OvmsClient("127.0.0.1", 9, 1).servables()
+    with pytest.raises(
+        OvmsUnreachableError, match=r"OVMS at http://127\.0\.0\.1:9 does not answer GET /v1/config"
+    ):
+        OvmsClient("http://127.0.0.1:9", 1).servables()

@@ -12,7 +12,7 @@ from typing import Any
 import ovms_edge
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.docker import Docker
-from ovms_edge.node.gate_report import local_address
+from ovms_edge.node.gate_report import local_url
 from ovms_edge.node.gpu import find_gpu
 from ovms_edge.node.host import clock_synchronized, memory_bytes, os_release
 from ovms_edge.node.output import utc_now
@@ -79,7 +79,7 @@ def server_facts(docker: Docker, active: Deployment | None) -> dict[str, Any] | 
         return facts
     facts |= {"container": seen["State"]["Status"], "restarts": seen["RestartCount"]}
     try:
-        client = OvmsClient(local_address(settings), settings.port, _QUICK_SECONDS)
+        client = OvmsClient(local_url(settings), _QUICK_SECONDS)
         entry = client.servables().get(settings.servable)
     except EdgeError:
         return facts

@@ -44,7 +44,7 @@ class Target:
     @property
     def client(self) -> OvmsClient:
         """OVMS as this host reaches it."""
-        return OvmsClient(local_address(self.settings), self.settings.port, _REST_TIMEOUT_SECONDS)
+        return OvmsClient(local_url(self.settings), _REST_TIMEOUT_SECONDS)
 
 
 @dataclass
@@ -94,7 +94,7 @@ class GateReport:
 
 def is_available(settings: ServerSettings) -> bool:
     """Return whether OVMS says AVAILABLE of the servable now; False also where nothing answers."""
-    client = OvmsClient(local_address(settings), settings.port, _QUICK_SECONDS)
+    client = OvmsClient(local_url(settings), _QUICK_SECONDS)
     try:
         entry = client.servables().get(settings.servable)
     except (OvmsUnreachableError, OvmsRefusedError):
@@ -102,6 +102,8 @@ def is_available(settings: ServerSettings) -> bool:
     return entry is not None and entry.available
 
 
-def local_address(settings: ServerSettings) -> str:
-    """Return the address at which this host itself reaches the published port."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
+def local_url(settings: ServerSettings) -> str:
+    """Return the URL at which this host itself reaches OVMS."""
+    bound = settings.bind_address
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"

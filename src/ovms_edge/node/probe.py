@@ -12,6 +12,7 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import Manifest
+from ovms_edge.ovms.chat import chat_body
 
 _SIDE = 56  # pixels; two patches of 28 a side in Qwen2.5-VL
 _MAX_TOKENS = 16
@@ -34,11 +35,8 @@ def questions(manifest: Manifest, directory: Path, servable: str) -> list[Questi
     the path of a file of the release. Raises EdgeError for an entry that is not so.
     """
     if not manifest.golden:
-        return [
-            Question(
-                "probe", _body(servable, "What is in the picture?", _png(), "image/png", _MAX_TOKENS), ()
-            )
-        ]
+        url = _data_uri("image/png", _png())
+        return [Question("probe", chat_body(servable, "What is in the picture?", [url], _MAX_TOKENS), ())]
     return [_golden(entry, manifest, directory, servable) for entry in manifest.golden]
 
 
@@ -48,7 +46,8 @@ def _golden(entry: Mapping[str, Any], manifest: Manifest, directory: Path, serva
         if path not in {file.path for file in manifest.files}:
             raise ValueError(f"image {path!r} is not a file of the release")
         mime = _MIME[Path(path).suffix.lower()]
-        body = _body(servable, str(entry["prompt"]), (directory / path).read_bytes(), mime, tokens)
+        url = _data_uri(mime, (directory / path).read_bytes())
+        body = chat_body(servable, str(entry["prompt"]), [url], tokens)
         return Question(str(entry["id"]), body, tuple(str(text) for text in entry.get("contains", ())))
     except (KeyError, ValueError, TypeError) as error:
         raise EdgeError(
@@ -57,15 +56,8 @@ def _golden(entry: Mapping[str, Any], manifest: Manifest, directory: Path, serva
         ) from error
 
 
-def _body(servable: str, prompt: str, image: bytes, mime: str, max_tokens: int) -> dict[str, Any]:
-    url = f"data:{mime};base64,{base64.b64encode(image).decode()}"
-    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": prompt}]
-    return {
-        "model": servable,
-        "messages": [{"role": "user", "content": content}],
-        "max_completion_tokens": max_tokens,
-        "temperature": 0,
-    }
+def _data_uri(mime: str, image: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(image).decode()}"
 
 
 def _png() -> bytes:
