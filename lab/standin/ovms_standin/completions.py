@@ -42,6 +42,9 @@ class Completions:
         stream = bool(document and document.get("stream"))
         method = "Stream" if stream else "Unary"
         registry = self._manager.metrics
+        if servable.node.request_fault:
+            registry.add("ovms_graph_error", name, method)
+            raise StatusError(StatusCode.MEDIAPIPE_GRAPH_START_ERROR, servable.node.request_fault)
         if servable.node.input_stream != _INPUT_STREAM:
             registry.add("ovms_graph_error", name, method)
             raise StatusError(StatusCode.MEDIAPIPE_GRAPH_ADD_PACKET_INPUT_STREAM, "no stream named input")

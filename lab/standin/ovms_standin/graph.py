@@ -13,27 +13,27 @@ from typing import Any
 from ovms_edge.errors import EdgeError
 from ovms_edge.graph.reader import Graph, Node, read_graph
 from ovms_edge.ovms.fields import fields_for
-from ovms_standin import OVMS_VERSION
+from ovms_standin import OVMS_VERSION, wiring
 from ovms_standin.status import StatusCode, StatusError
 
 logger = logging.getLogger("modelmanager")
-CALCULATOR = "HttpLLMCalculator"
-_TAGS = {
-    "input_streams": {"HTTP_REQUEST_PAYLOAD", "LOOPBACK"},
-    "output_streams": {"HTTP_RESPONSE_PAYLOAD", "LOOPBACK"},
-    "side_packets": {"LLM_NODE_RESOURCES"},
-}
+# the beginning of a tag says what OVMS passes (src/mediapipe_internal/mediapipe_utils.cpp)
+_KFS_REQUEST, _KFS_RESPONSE, _TFLITE = "REQUEST", "RESPONSE", "TFLITE_TENSOR"
 
 
 @dataclass(frozen=True)
 class LlmNode:
-    """What is to be loaded: ``options`` hold every field's value or default."""
+    """What is to be loaded: ``options`` hold every field's value or default.
+
+    ``request_fault``, if not empty, is why each request fails once it is loaded.
+    """
 
     name: str
     input_stream: str
     models_path: Path
     options: Mapping[str, Any]
     plugin_config: Mapping[str, Any]
+    request_fault: str
 
 
 def check(text: str, name: str, base_path: Path) -> LlmNode:
@@ -45,7 +45,7 @@ def check(text: str, name: str, base_path: Path) -> LlmNode:
         raise StatusError(StatusCode.MEDIAPIPE_GRAPH_CONFIG_FILE_INVALID, error.reason) from error
     _check_streams(graph, name)
     try:
-        _check_wiring(graph)
+        wiring.check(graph)
     except ValueError as error:
         logger.error("Mediapipe graph: %s initialization failed with message: %s", name, error)
         raise StatusError(StatusCode.MEDIAPIPE_GRAPH_INITIALIZATION_ERROR, str(error)) from error
@@ -56,52 +56,46 @@ def _check_streams(graph: Graph, name: str) -> None:
     for streams, code in (
         (graph.input_streams, StatusCode.MEDIAPIPE_WRONG_INPUT_STREAM_PACKET_NAME),
         (graph.output_streams, StatusCode.MEDIAPIPE_WRONG_OUTPUT_STREAM_PACKET_NAME),
+        (graph.side_packets, StatusCode.MEDIAPIPE_WRONG_INPUT_SIDE_PACKET_STREAM_PACKET_NAME),
     ):
         names = [_stream_name(stream) for stream in streams]
-        if "" in names or len(set(names)) != len(names):
+        repeated = len(set(names)) != len(names) and streams is not graph.side_packets
+        if "" in names or repeated:
             raise StatusError(code, ", ".join(streams))
     if not graph.input_streams or not graph.output_streams:
         logger.error(
             "Failed to prepare mediapipe graph: %s; having less than one input or output is disallowed", name
         )
         raise StatusError(StatusCode.INTERNAL_ERROR)
-
-
-def _check_wiring(graph: Graph) -> None:
-    """Raise ValueError for what MediaPipe's CalculatorGraph::Initialize refuses."""
-    produced = {_stream_name(stream) for stream in graph.input_streams}
-    for node in graph.nodes:
-        if node.calculator != CALCULATOR:
-            raise ValueError(f"NOT_FOUND: ValidatedGraphConfig Initialization failed. {node.calculator!r}")
-        for attribute, wanted in _TAGS.items():
-            found = {_tag(stream) for stream in getattr(node, attribute)}
-            if not wanted <= found:
-                raise ValueError(f"INTERNAL: {CALCULATOR} misses {', '.join(sorted(wanted - found))}")
-        if not any(edge.partition(":")[0] == "LOOPBACK" for edge in node.back_edges):
-            raise ValueError("INVALID_ARGUMENT: Generator side packets and nodes cannot be sorted: LOOPBACK")
-        produced |= {_stream_name(stream) for stream in node.output_streams}
-    consumed = [stream for node in graph.nodes for stream in node.input_streams]
-    for stream in (*consumed, *graph.output_streams):
-        if _stream_name(stream) not in produced:
-            raise ValueError(f"INVALID_ARGUMENT: Input stream {stream!r} does not have a producer")
+    if any(_tag(stream).startswith(_TFLITE) for stream in (*graph.input_streams, *graph.output_streams)):
+        raise StatusError(StatusCode.NOT_IMPLEMENTED)
+    requests = any(_tag(stream).startswith(_KFS_REQUEST) for stream in graph.input_streams)
+    responses = any(_tag(stream).startswith(_KFS_RESPONSE) for stream in graph.output_streams)
+    if requests and not responses:
+        raise StatusError(StatusCode.MEDIAPIPE_KFS_PASSTHROUGH_MISSING_OUTPUT_RESPONSE_TAG)
+    if responses and not requests:
+        raise StatusError(StatusCode.MEDIAPIPE_KFS_PASSTHROUGH_MISSING_INPUT_REQUEST_TAG)
 
 
 def _llm_node(graph: Graph, base_path: Path) -> LlmNode:
-    seen: set[str] = set()
+    """Check node after node, as OVMS loads them; the first is what is served."""
+    nodes: dict[str, LlmNode] = {}
     for node in graph.nodes:
-        if node.options is None:
+        if not node.option_types:
             raise StatusError(StatusCode.LLM_NODE_MISSING_OPTIONS)
         if not node.name:
             raise StatusError(StatusCode.LLM_NODE_MISSING_NAME)
-        if node.name in seen:
+        if node.name in nodes:
             raise StatusError(StatusCode.LLM_NODE_NAME_ALREADY_EXISTS, node.name)
-        seen.add(node.name)
-    if not graph.nodes:
-        raise StatusError(StatusCode.MEDIAPIPE_GRAPH_INITIALIZATION_ERROR, "no node")
-    return _options(graph.nodes[0], _stream_name(graph.input_streams[0]), base_path)
+        nodes[node.name] = _options(node, graph, base_path)
+    if not nodes:
+        raise StatusError(
+            StatusCode.MEDIAPIPE_GRAPH_INITIALIZATION_ERROR, "the stand-in serves no other graph"
+        )
+    return next(iter(nodes.values()))
 
 
-def _options(node: Node, input_stream: str, base_path: Path) -> LlmNode:
+def _options(node: Node, graph: Graph, base_path: Path) -> LlmNode:
     defaults = {name: field.default for name, field in fields_for(OVMS_VERSION).items()}
     options = {**defaults, **(node.options or {})}
     models_path = base_path / options["models_path"]  # an absolute one stays as it is
@@ -117,7 +111,14 @@ def _options(node: Node, input_stream: str, base_path: Path) -> LlmNode:
     ):
         logger.error("Draft model path is not provided, but draft scheduler options are set.")
         raise StatusError(StatusCode.LLM_NODE_RESOURCE_STATE_INITIALIZATION_FAILED)
-    return LlmNode(node.name, input_stream, models_path, options, _plugin_config(options["plugin_config"]))
+    return LlmNode(
+        node.name,
+        _stream_name(graph.input_streams[0]),
+        models_path,
+        options,
+        _plugin_config(options["plugin_config"]),
+        wiring.request_fault(graph),
+    )
 
 
 def _check_pipeline_type(pipeline_type: str, models_path: Path) -> None:
@@ -157,8 +158,8 @@ def _all_plain(values: Iterable[Any]) -> bool:
 
 
 def _stream_name(stream: str) -> str:
-    return stream.rpartition(":")[2]
+    return stream.removesuffix(":").rpartition(":")[2]
 
 
 def _tag(stream: str) -> str:
-    return stream.partition(":")[0]
+    return stream.partition(":")[0] if ":" in stream else ""

@@ -36,6 +36,19 @@ class StatusCode(Enum):
     MEDIAPIPE_WRONG_INPUT_STREAM_PACKET_NAME = ("Mediapipe unexpected input stream packets name", 500)
     MEDIAPIPE_WRONG_OUTPUT_STREAM_PACKET_NAME = ("Mediapipe unexpected output stream packets name", 500)
     MEDIAPIPE_GRAPH_NAME_OCCUPIED = ("Given mediapipe graph name is already occupied", 500)
+    MEDIAPIPE_WRONG_INPUT_SIDE_PACKET_STREAM_PACKET_NAME = (
+        "Mediapipe unexpected input side packet stream name",
+        500,
+    )
+    MEDIAPIPE_KFS_PASSTHROUGH_MISSING_OUTPUT_RESPONSE_TAG = (
+        "Mediapipe KFS pass through graph is missing RESPONSE: string in the output name",
+        500,
+    )
+    MEDIAPIPE_KFS_PASSTHROUGH_MISSING_INPUT_REQUEST_TAG = (
+        "Mediapipe KFS pass through graph is missing REQUEST: string in the input name",
+        500,
+    )
+    MEDIAPIPE_GRAPH_START_ERROR = ("Failed to start mediapipe graph", 500)
     LLM_NODE_NAME_ALREADY_EXISTS = ("The LLM Node name is already present in nodes list", 500)
     LLM_NODE_DIRECTORY_DOES_NOT_EXIST = ("The LLM Node workspace path does not exist", 500)
     LLM_NODE_PATH_DOES_NOT_EXIST_AND_NOT_GGUFFILE = (

@@ -33,8 +33,9 @@ _POSITION = re.compile(r"^(\d+):(\d+) : ")
 class Node:
     """One calculator of a graph.
 
-    Streams are as written, ``TAG:name``. ``back_edges`` are the tag indexes of ``input_stream_info`` that
-    close a loop; ``options`` are the explicitly set LLMCalculatorOptions, None where the node has none.
+    Streams are as written, ``TAG:name``. ``stream_infos`` are the tag indexes of ``input_stream_info``,
+    ``back_edges`` those that close a loop; ``option_types`` are the type URLs of node_options; ``options``
+    are the explicitly set LLMCalculatorOptions, None where the node has none.
     """
 
     name: str
@@ -42,7 +43,9 @@ class Node:
     input_streams: tuple[str, ...]
     output_streams: tuple[str, ...]
     side_packets: tuple[str, ...]
+    stream_infos: tuple[str, ...]
     back_edges: tuple[str, ...]
+    option_types: tuple[str, ...]
     options: Mapping[str, Any] | None
 
 
@@ -151,7 +154,9 @@ def _node(node: Any, pool: DescriptorPool) -> Node:
         input_streams=tuple(node.input_stream),
         output_streams=tuple(node.output_stream),
         side_packets=tuple(node.input_side_packet),
+        stream_infos=tuple(info.tag_index for info in node.input_stream_info),
         back_edges=tuple(info.tag_index for info in node.input_stream_info if info.back_edge),
+        option_types=tuple(packed.type_url for packed in node.node_options),
         options=options,
     )
 
