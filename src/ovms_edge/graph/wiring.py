@@ -202,6 +202,8 @@ def _producers(graph: TreeGraph, wired: list[_Wired], contract: Contract) -> Ite
         for stream in node.inputs:
             wanted = contract.inputs.get(stream.tag, "") if node.node.calculator == LLM_CALCULATOR else ""
             yield from _consumer(stream, wanted, types, node, own=by_node.get(stream.name) == index)
+            if types.get(stream.name) == "":  # a stream of any type has that of its first consumer
+                types[stream.name] = wanted
     for entry in graph.strings("output_stream"):
         if last_name(entry.text) not in types:
             yield warned(
