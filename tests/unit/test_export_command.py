@@ -16,54 +16,32 @@ from pathlib import Path
 import pytest
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.export.command import Progress, export_model, main
+from ovms_edge.export.arguments import parse_arguments
+from ovms_edge.export.command import export_model, main
 from ovms_edge.export.content import read_export
 from ovms_edge.export.optimum import Converter
-from ovms_edge.export.options import parse_arguments
 from ovms_edge.export.place import Place
-from ovms_edge.ovms.ir import QWEN2_5_VL_MODELS
+from ovms_edge.export.progress import Progress
+from tests.unit.export_converter import (
+    DRIVER,
+    TOOLS,
+    VLM_CONFIG,
+    driver_environment,
+    write_converter,
+    write_source,
+)
 
-CONVERTER = f"""\
-#!{sys.executable}
-import os, pathlib, sys, time
-output = pathlib.Path(sys.argv[-1])
-pause = float(os.environ.get("PAUSE", "0"))
-output.mkdir()
-print("converting", *sys.argv[1:], flush=True)
-xml = '<?xml version="1.0"?><net><layers><layer name="w" type="Const"><data offset="0" size="64"/>'
-for model in {QWEN2_5_VL_MODELS!r}:
-    time.sleep(pause)
-    (output / (model + ".bin")).write_bytes(bytes(64))
-    (output / (model + ".xml")).write_text(xml + "</layer></layers></net>")
-for name in ("config", "generation_config", "preprocessor_config", "tokenizer", "tokenizer_config"):
-    (output / (name + ".json")).write_text("{{}}")
-(output / "chat_template.jinja").write_text("template")
-exec(os.environ.get("THEN", ""))
-"""
-
-DRIVER = """\
-import sys
-from pathlib import Path
-from ovms_edge.export.command import Progress, export_model
-from ovms_edge.export.optimum import Converter
-from ovms_edge.export.options import parse_arguments
-export_model(parse_arguments(sys.argv[2:]), Progress(), lambda: Converter(Path(sys.argv[1]), {}))
-"""
+OTHER_WEIGHTS = ("--weight-format", "int4", "--model_name", "tiny-ov-int8")
 
 
 @pytest.fixture
 def converter(tmp_path: Path) -> Converter:
-    cli = tmp_path / "converter"
-    cli.write_text(CONVERTER)
-    cli.chmod(0o755)
-    return Converter(cli, {"optimum-intel": "1.27.0"})
+    return write_converter(tmp_path / "converter")
 
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> list[str]:
-    source = tmp_path / "tiny"
-    source.mkdir()
-    (source / "config.json").write_text("{}")
+    source = write_source(tmp_path / "tiny", VLM_CONFIG)
     return [
         "text_generation",
         "--source_model",
@@ -95,7 +73,7 @@ def test_export_is_whole_recorded_and_served(
 ) -> None:
     run([*arguments, "--cache_size", "0"], converter)
     record = read_export(target)
-    assert (record.model, record.weight_format, record.tools) == ("tiny", "int8", {"optimum-intel": "1.27.0"})
+    assert (record.model, record.weight_format, record.tools) == ("tiny", "int8", TOOLS)
     assert str(tmp_path) not in (target / "export.json").read_text()
     assert "cache_size: 0\n" in (target / "graph.pbtxt").read_text()
     config = json.loads((target.parent / "config.json").read_text())
@@ -124,7 +102,9 @@ def test_other_options_are_named_and_need_overwrite(
     arguments: list[str], converter: Converter, target: Path
 ) -> None:
     run(arguments, converter)
-    with pytest.raises(EdgeError, match=r"cache_size 4, now 8; add --overwrite_models"):
+    with pytest.raises(
+        EdgeError, match=r"graph\.pbtxt was made otherwise: cache_size 4, now 8; add --overwrite"
+    ):
         run([*arguments, "--cache_size", "8"], converter)
     run([*arguments, "--cache_size", "8", "--overwrite_models"], converter)
     assert read_export(target).options["cache_size"] == 8
@@ -134,7 +114,7 @@ def test_another_source_under_the_same_name_is_noticed(
     arguments: list[str], converter: Converter, tmp_path: Path
 ) -> None:
     run(arguments, converter)
-    (tmp_path / "tiny" / "model.safetensors").write_text("other weights")
+    (tmp_path / "tiny" / "vocab.json").write_text("another vocabulary")
     with pytest.raises(EdgeError, match=r"revision sha256:\w+, now sha256:"):
         run(arguments, converter)
 
@@ -165,9 +145,9 @@ def test_partial_export_is_refused_and_leaves_the_repository_as_it_was(
         run(arguments, converter)
     monkeypatch.setenv("THEN", damage)
     with pytest.raises(EdgeError, match=message):
-        run([*arguments, "--cache_size", "9", "--overwrite_models"], converter)
+        run([*arguments, *OTHER_WEIGHTS, "--overwrite_models"], converter)
     if with_old:
-        assert read_export(target).options["cache_size"] == 4
+        assert read_export(target).weight_format == "int8"
         assert visible(target.parent) == {"tiny-ov-int8", "config.json"}
     else:
         assert visible(target.parent) == set()
@@ -212,42 +192,39 @@ def test_missing_packages_are_named_with_the_command_that_brings_them(
     assert "bare/python -m pip install -r export_requirements.txt" in said
 
 
+@pytest.mark.parametrize("what", ["convert", "graph"])
 def test_kill_at_any_moment_never_leaves_half_a_model(
-    arguments: list[str], converter: Converter, target: Path
+    arguments: list[str], converter: Converter, target: Path, what: str
 ) -> None:
-    environment = {
-        **os.environ,
-        "PAUSE": "0.05",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }
-    command = [sys.executable, "-c", DRIVER, str(converter.cli), *arguments]
+    environment = driver_environment(pause_seconds=0.05)
+    command = [sys.executable, "-c", DRIVER, str(converter.cli), *arguments, "--overwrite_models"]
+    command += ["--model_name", target.name]
     started = time.monotonic()
     subprocess.run([*command, "--cache_size", "1"], check=True, env=environment)
     duration = time.monotonic() - started
+    if what == "graph":
+        started = time.monotonic()
+        subprocess.run([*command, "--cache_size", "2"], check=True, env=environment)
+        duration = time.monotonic() - started
     # enough moments to hit interpreter start, conversion, check and publication
     for attempt, moment in enumerate(duration * step / 16 for step in range(1, 17)):
-        cache_size = 2 + attempt
-        process = subprocess.Popen(
-            [*command, "--cache_size", str(cache_size), "--overwrite_models"], env=environment
-        )
+        cache_size, before = str(3 + attempt), read_export(target).options["cache_size"]
+        other = ("--weight-format", ("int4", "int8")[attempt % 2]) if what == "convert" else ()
+        process = subprocess.Popen([*command, "--cache_size", cache_size, *other], env=environment)
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
         process.wait()
         recover(Place(target))
-        assert read_export(target).options["cache_size"] in range(1, cache_size + 1)
+        assert read_export(target).options["cache_size"] in (before, int(cache_size))
         assert visible(target.parent) == {"tiny-ov-int8", "config.json"}
-    subprocess.run([*command, "--cache_size", "99", "--overwrite_models"], check=True, env=environment)
+    subprocess.run([*command, "--cache_size", "99"], check=True, env=environment)
     assert read_export(target).options["cache_size"] == 99
 
 
 def test_converter_dies_with_a_killed_export(
     arguments: list[str], converter: Converter, target: Path
 ) -> None:
-    environment = {
-        **os.environ,
-        "PAUSE": "60",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }
+    environment = driver_environment(pause_seconds=60)
     command = [sys.executable, "-c", DRIVER, str(converter.cli), *arguments]
     with subprocess.Popen(command, env=environment) as process:
         deadline = time.monotonic() + 20
@@ -271,3 +248,105 @@ def recover(place: Place, deadline_seconds: float = 5.0) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.01)
+
+
+def test_graph_options_are_changed_without_converting_and_the_record_follows(
+    arguments: list[str], converter: Converter, target: Path
+) -> None:
+    run(arguments, converter)
+    weights = (target / "openvino_language_model.bin").stat()
+    before = read_export(target)
+    changed = [*arguments, "--max_num_seqs", "2", "--overwrite_models"]
+    export_model(parse_arguments(changed), Progress(), no_converter)
+    after = read_export(target)
+    assert after.options == {**before.options, "max_num_seqs": 2}
+    assert (after.revision, after.tools, after.model) == (before.revision, before.tools, before.model)
+    assert after.files["graph.pbtxt"] != before.files["graph.pbtxt"]
+    assert (target / "openvino_language_model.bin").stat().st_ino == weights.st_ino
+    assert "max_num_seqs: 2\n" in (target / "graph.pbtxt").read_text()
+
+
+def test_edited_graph_is_kept_and_said_so(
+    arguments: list[str], converter: Converter, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(arguments, converter)
+    graph = target / "graph.pbtxt"
+    written = graph.read_text()
+    edited = written.replace("cache_size: 4", "cache_size: 3")
+    graph.write_text(edited)
+    export_model(parse_arguments(arguments), Progress(), no_converter)
+    assert "graph.pbtxt was edited since it was exported, and is kept" in capsys.readouterr().err
+    assert graph.read_text() == edited
+    with pytest.raises(EdgeError, match=r"max_num_seqs null, now 2; graph\.pbtxt was edited"):
+        run([*arguments, "--max_num_seqs", "2"], converter)
+    assert graph.read_text() == edited
+    export_model(parse_arguments([*arguments, "--overwrite_models"]), Progress(), no_converter)
+    assert graph.read_text() == written
+
+
+def test_graph_edited_into_one_that_ovms_refuses_is_an_error(
+    arguments: list[str], converter: Converter, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(arguments, converter)
+    graph = target / "graph.pbtxt"
+    graph.write_text(graph.read_text().replace("cache_size: 4", "block_size: 32"))
+    with pytest.raises(EdgeError, match=r"would refuse this graph\.pbtxt"):
+        run(arguments, converter)
+    assert "MEDIAPIPE_GRAPH_CONFIG_FILE_INVALID" in capsys.readouterr().err
+
+
+def test_one_flipped_bit_in_place_is_found(arguments: list[str], converter: Converter, target: Path) -> None:
+    run(arguments, converter)
+    weights = target / "openvino_language_model.bin"
+    weights.write_bytes(b"\1" + weights.read_bytes()[1:])
+    with pytest.raises(EdgeError, match=r"language_model\.bin is not as it was exported: its SHA-256"):
+        run(arguments, converter)
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    arguments: list[str], target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_model(parse_arguments([*arguments, "--dry-run"]), Progress(), no_converter)
+    said = capsys.readouterr().out
+    assert "optimum-cli export openvino --task image-text-to-text --weight-format int8" in said
+    assert "to do: make the model" in said
+    assert 'models_path: "./"' in said
+    assert not target.parent.exists()
+
+
+def test_cache_size_that_does_not_fit_is_a_warning_with_the_sum(
+    arguments: list[str], converter: Converter, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([*arguments, "--cache_size", "32"], converter)
+    said = capsys.readouterr().err
+    assert "warning: for a host of 32 GiB: memory too small: weights 0.0 + KV cache 32.0" in said
+    assert read_export(target).options["cache_size"] == 32
+
+
+@pytest.mark.parametrize(("gib", "expected"), [("16", 2), ("32", 4), ("64", 8)])
+def test_cache_size_is_planned_for_the_host_that_serves(
+    arguments: list[str], converter: Converter, target: Path, gib: str, expected: int
+) -> None:
+    run([*arguments, "--target_memory_gib", gib], converter)
+    assert read_export(target).options["cache_size"] == expected
+
+
+def test_converter_asks_nothing_and_leaves_no_path_of_this_machine(
+    arguments: list[str], converter: Converter, target: Path, tmp_path: Path
+) -> None:
+    run(arguments, converter)
+    said = json.loads((target / "said.json").read_text())
+    assert said["arguments"][:4] == ["export", "openvino", "--model", "tiny"]
+    assert (said["CI"], said["HF_HUB_OFFLINE"], said["stdin"]) == ("true", "1", "/dev/null")
+    assert said["TMPDIR"] == str(tmp_path / "models" / ".tiny-ov-int8.exporting" / "tmp")
+
+
+def test_too_little_memory_is_refused_with_figure_and_remedy_unless_skipped(
+    arguments: list[str], converter: Converter, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ovms_edge.export.make.available_memory", lambda: 3_000_000_000)
+    with pytest.raises(EdgeError, match=r"about 4 GB at its peak, 3\.0 GB are available.*--skip_memory"):
+        run(arguments, converter)
+    assert not target.exists()
+    run([*arguments, "--skip_memory_check"], converter)
+    assert read_export(target)

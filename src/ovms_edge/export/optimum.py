@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.export.progress import Progress
 
 PACKAGES = ("nncf", "openvino", "openvino-tokenizers", "optimum-intel", "torch", "transformers")
-PROGRESS_SECONDS = 30.0
+_WORDS = ("export", "openvino")
 _POLL_SECONDS = 0.2
 _TAIL_LINES = 20
+_TAIL_BYTES = 16384
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and cursor movements of its progress bars
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)  # loaded before any fork
 
@@ -29,6 +34,17 @@ class Converter:
 
     cli: Path
     tools: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One run: the model ``name`` in the directory ``source`` to ``output``; ``offline``: ask no hub."""
+
+    name: str
+    source: Path
+    arguments: Sequence[str]
+    output: Path
+    offline: bool
 
 
 def find_converter() -> Converter:
@@ -51,35 +67,37 @@ def find_converter() -> Converter:
 
 def convert(
     converter: Converter,
-    model: str,
-    arguments: Sequence[str],
-    output: Path,
-    *,
-    offline: bool,
+    conversion: Conversion,
+    workspace: Path,
     lock_descriptor: int,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> None:
-    """Run ``optimum-cli export openvino`` and wait for it; its log is ``optimum.log`` beside ``output``.
+    """Run ``optimum-cli export openvino`` and wait for it; its log is ``optimum.log`` in ``workspace``.
 
     The child dies with this process, and holds ``lock_descriptor`` as long as it lives, so nothing writes to
-    ``output`` that the next run would not know of. ``offline`` keeps it from asking the hub. Raises EdgeError
-    with the end of the log if it fails.
+    the output that the next run would not know of. Raises EdgeError with the end of the log if it fails.
     """
-    log_path = output.parent / "optimum.log"
-    command = [str(converter.cli), "export", "openvino", "--model", model, *arguments, str(output)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"} if offline else None
+    # Its notes in the model (openvino_config.json) name the source as it was given: by name, not by a path of
+    # this machine. That name is also how optimum-intel finds the settings that suit a model.
+    sources = workspace / "from"
+    link = sources / conversion.name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(conversion.source)
+    log_path = workspace / "optimum.log"
+    output = str(conversion.output.absolute())
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            command,
+            [str(converter.cli), *_WORDS, "--model", conversion.name, *conversion.arguments, output],
+            cwd=sources,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=_environment(workspace, conversion.offline),
             pass_fds=(lock_descriptor,),
             preexec_fn=_die_with_parent,
         )
         try:
-            _wait(child, log_path, say)
+            _wait(child, log_path, conversion.name, progress)
         finally:
             child.kill()
             child.wait()
@@ -87,13 +105,30 @@ def convert(
         raise _failure(child.returncode, log_path)
 
 
-def _wait(child: subprocess.Popen[bytes], log_path: Path, say: Callable[[str], None]) -> None:
-    next_report = time.monotonic() + PROGRESS_SECONDS
+def peak_memory_of_converter() -> int:
+    """Return the largest resident size (bytes) of any child that has ended."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def _environment(workspace: Path, offline: bool) -> dict[str, str]:
+    """Return what the converter is told.
+
+    It writes an uncompressed model first, as a temporary file: into the workspace, where there is room and
+    where the next run finds it after a kill. openvino-telemetry neither asks nor sends in CI
+    (openvino_telemetry 2025.2, utils/opt_in_checker.py); nobody could answer it here.
+    """
+    temporary = (workspace / "tmp").absolute()
+    temporary.mkdir(exist_ok=True)
+    environment = {**os.environ, "CI": "true", "TMPDIR": str(temporary)}
+    if offline:
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment
+
+
+def _wait(child: subprocess.Popen[bytes], log_path: Path, name: str, progress: Progress) -> None:
     while child.poll() is None:
         time.sleep(_POLL_SECONDS)
-        if time.monotonic() >= next_report:
-            next_report += PROGRESS_SECONDS
-            say(f"still converting: {' '.join(_tail(log_path, lines=1))}")
+        progress.status(f"converting {name}: {' '.join(_tail(log_path, lines=1))}")
 
 
 def _failure(returncode: int, log_path: Path) -> EdgeError:
@@ -101,7 +136,7 @@ def _failure(returncode: int, log_path: Path) -> EdgeError:
     if returncode == -signal.SIGKILL:
         return EdgeError(
             f"optimum-cli was killed, most likely because memory ran out; its last lines:\n  {log}\n",
-            "export on a host with more memory (a 7B model takes 36-43 GB at its peak) or add swap",
+            "export on a host with more memory or add swap; --dry-run says how much it takes",
         )
     return EdgeError(
         f"optimum-cli failed with status {returncode}; its last lines:\n  {log}\n",
@@ -111,9 +146,9 @@ def _failure(returncode: int, log_path: Path) -> EdgeError:
 
 def _tail(path: Path, lines: int) -> list[str]:
     """Return the last lines as a terminal shows them: carriage returns let progress bars overwrite."""
-    text = path.read_bytes()[-16384:].decode(errors="replace")
-    shown = [line.rstrip().rsplit("\r", 1)[-1] for line in text.splitlines(keepends=False)]
-    return [line for line in shown if line][-lines:]
+    text = path.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+    shown = [_CONTROL.sub("", line.rstrip().rsplit("\r", 1)[-1]) for line in text.splitlines(keepends=False)]
+    return [line for line in shown if line.strip()][-lines:]
 
 
 def _die_with_parent() -> None:

@@ -1,199 +1,180 @@
-"""The command line of ``export_model.py``, and what it means for the graph.
-
-Names follow model_server v2025.4.1, demos/common/export_models/export_model.py, so that its command lines
-go on working. What this one does not do is not an option.
-"""
+"""What an export was asked for, and what that means for the graph and for optimum-intel."""
 
 from __future__ import annotations
 
-import argparse
-import re
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import UsageError
+from ovms_edge.export.architecture import TASKS, Kind
 
 DEFAULT_OVMS_VERSION = "2025.4.1"
-DEFAULT_CACHE_SIZE_GIB = 4
-TASK = "image-text-to-text"
-WEIGHT_FORMATS = ("int8", "int4", "fp16")
-# LM and LM_CB would fail to load: they cannot hold a vision model (src/llm/servable_initializer.cpp).
-PIPELINE_TYPES = ("VLM", "VLM_CB", "AUTO")
+DEFAULT_WEIGHT_FORMAT = "int8"
+DEFAULT_TARGET_MEMORY_GIB = 32
+# Choices of optimum-cli export openvino (optimum-intel 1.27.0)
+WEIGHT_FORMATS = ("fp32", "fp16", "int8", "int4", "mxfp4", "nf4", "cb4")
+COMPRESSED_BITS = {"int8": 8, "int4": 4, "mxfp4": 4, "nf4": 4, "cb4": 4, "fp16": 16, "fp32": 32}
+PIPELINE_TYPES = ("LM", "LM_CB", "VLM", "VLM_CB", "AUTO")
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+# What an NPU takes: model_server v2025.4.1, demos/common/export_models/export_model.py
+_NPU_WEIGHT_FORMATS = ("int4", "nf4")
+_NPU_QUANTIZATION = ("--sym", "--ratio", "1.0", "--group-size", "-1")
+_GPT_OSS = "gptoss"
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """One export of a text generating model. ``cache_size`` in GiB, 0: OVMS grows the cache as needed.
+    """One export of a text generating model. None leaves the value to OVMS, or to what fits.
 
-    None leaves the value to OVMS's default.
+    ``cache_size`` in GiB: 0 grows as needed, None is planned for a host of ``target_memory_gib``.
     """
 
     source_model: str
-    model_repository_path: Path
+    model_repository_path: Path = Path("models")
     model_name: str | None = None
-    weight_format: str = "int8"
+    revision: str | None = None
+    weight_format: str | None = None
     config_file_path: Path | None = None
     overwrite_models: bool = False
     trust_remote_code: bool = False
     extra_quantization_params: tuple[str, ...] = ()
+    draft_source_model: str | None = None
+    draft_model_name: str | None = None
     ovms_version: str = DEFAULT_OVMS_VERSION
     target_device: str = "CPU"
-    cache_size: int = DEFAULT_CACHE_SIZE_GIB
+    cache_size: int | None = None
+    target_memory_gib: int = DEFAULT_TARGET_MEMORY_GIB
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
+    max_tokens_limit: int | None = None
     enable_prefix_caching: bool = False
     disable_dynamic_split_fuse: bool = False
     pipeline_type: str | None = None
     kv_cache_precision: str | None = None
     ov_cache_dir: str | None = None
+    max_prompt_len: int | None = None
+    prompt_lookup_decoding: bool = False
+    reasoning_parser: str | None = None
+    tool_parser: str | None = None
+    enable_tool_guided_generation: bool = False
+    dry_run: bool = False
+    skip_memory_check: bool = False
 
     @property
     def config_file(self) -> Path:
         """OVMS's ``config.json``."""
         return self.config_file_path or self.model_repository_path / "config.json"
 
-    def graph_options(self) -> dict[str, Any]:
-        """Return the fields of ``LLMCalculatorOptions`` that this export sets."""
-        plugin_config = {"KV_CACHE_PRECISION": self.kv_cache_precision, "CACHE_DIR": self.ov_cache_dir}
-        options = {
-            "device": self.target_device,
-            "cache_size": self.cache_size,
-            "max_num_seqs": self.max_num_seqs,
-            "max_num_batched_tokens": self.max_num_batched_tokens,
-            "enable_prefix_caching": self.enable_prefix_caching,
-            "dynamic_split_fuse": False if self.disable_dynamic_split_fuse else None,
-            "pipeline_type": self.pipeline_type,
-            "plugin_config": {key: value for key, value in plugin_config.items() if value} or None,
-        }
-        return {name: value for name, value in options.items() if value is not None}
+    @property
+    def on_npu(self) -> bool:
+        """Whether the target is an NPU, alone."""
+        return self.target_device.partition(".")[0] == "NPU"
 
-    def optimum_arguments(self) -> list[str]:
+    @property
+    def chosen_weight_format(self) -> str:
+        """The weight format of what is converted."""
+        return self.weight_format or (_NPU_WEIGHT_FORMATS[0] if self.on_npu else DEFAULT_WEIGHT_FORMAT)
+
+    @property
+    def needs_hub_to_convert(self) -> bool:
+        """Whether the conversion itself may download: calibration data, code of other repositories."""
+        calibrates = "--dataset" in self.extra_quantization_params or self.chosen_weight_format == "int4"
+        return self.trust_remote_code or calibrates
+
+    def quantization(self) -> tuple[str, ...]:
+        """Return the parameters for optimum-cli beside the weight format."""
+        if self.on_npu and not self.extra_quantization_params:
+            return _NPU_QUANTIZATION
+        return self.extra_quantization_params
+
+    def optimum_arguments(self, kind: Kind, quantization: tuple[str, ...]) -> list[str]:
         """Return what ``optimum-cli export openvino`` is told besides the model and the output."""
         trust = ["--trust-remote-code"] if self.trust_remote_code else []
         return [
-            *("--task", TASK, "--weight-format", self.weight_format),
+            *("--task", TASKS[kind], "--weight-format", self.chosen_weight_format),
             *trust,
-            *self.extra_quantization_params,
+            *quantization,
         ]
 
+    def graph_options(self, cache_size: int, draft_directory: str | None = None) -> dict[str, Any]:
+        """Return the fields of ``LLMCalculatorOptions`` that this export sets."""
+        options = {
+            "device": self.target_device,
+            "cache_size": cache_size,
+            "max_num_seqs": self.max_num_seqs,
+            "max_num_batched_tokens": self.max_num_batched_tokens,
+            "max_tokens_limit": self.max_tokens_limit,
+            "enable_prefix_caching": self.enable_prefix_caching,
+            "dynamic_split_fuse": False if self.disable_dynamic_split_fuse else None,
+            "pipeline_type": self.pipeline_type,
+            "plugin_config": self._plugin_config() or None,
+            "draft_models_path": f"./{draft_directory}" if draft_directory else None,
+            "reasoning_parser": self.reasoning_parser,
+            "tool_parser": self.tool_parser,
+            "enable_tool_guided_generation": self.enable_tool_guided_generation or None,
+        }
+        return {name: value for name, value in options.items() if value is not None}
 
-def parse_arguments(arguments: Sequence[str]) -> ExportOptions:
-    """Read the command line. Ends the process (status 2) on ``--help`` or if argparse refuses it.
-
-    Raises UsageError for a model name that cannot be a directory in the repository.
-    """
-    parser = argparse.ArgumentParser(
-        prog="export_model.py", description="Export a model into a model repository of OVMS."
-    )
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
-    _add_text_generation(
-        tasks.add_parser(
-            "text_generation",
-            help="a vision-language model that answers chat completions",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )
-    )
-    values = vars(parser.parse_args(arguments))
-    del values["task"]
-    options = ExportOptions(**values)
-    if options.model_name is not None:
-        check_model_name(options.model_name)
-    return options
+    def _plugin_config(self) -> Mapping[str, Any]:
+        heterogeneous = self.target_device.startswith("HETERO")
+        properties = {
+            "KV_CACHE_PRECISION": self.kv_cache_precision,
+            "CACHE_DIR": self.ov_cache_dir,
+            "MAX_PROMPT_LEN": self.max_prompt_len,
+            "prompt_lookup": self.prompt_lookup_decoding or None,
+            "MODEL_DISTRIBUTION_POLICY": "PIPELINE_PARALLEL" if heterogeneous else None,
+        }
+        return {key: value for key, value in properties.items() if value is not None}
 
 
-def check_model_name(name: str) -> None:
-    """Raise UsageError unless ``name`` is plain: it is a directory, a URL part and a JSON string."""
-    if not _MODEL_NAME.fullmatch(name):
+def check_combination(options: ExportOptions) -> None:
+    """Raise UsageError for options that contradict each other, whatever the model is."""
+    if options.max_prompt_len is not None and not options.on_npu:
         raise UsageError(
-            f"model name {name!r} is not plain",
-            "give --model_name letters, digits, . _ - and /, such as Qwen/Qwen2.5-VL-7B-Instruct-ov-int8",
+            f"--max_prompt_len is for an NPU, the target device is {options.target_device}", "leave it out"
+        )
+    if options.on_npu and options.chosen_weight_format not in _NPU_WEIGHT_FORMATS:
+        raise UsageError(
+            f"an NPU takes {' or '.join(_NPU_WEIGHT_FORMATS)}, --weight-format is {options.weight_format}",
+            "leave it out, or give one of these",
+        )
+    if _GPT_OSS in (options.tool_parser, options.reasoning_parser) and (
+        options.tool_parser != options.reasoning_parser
+    ):
+        raise UsageError(
+            f"--tool_parser is {options.tool_parser}, --reasoning_parser {options.reasoning_parser}",
+            f"give {_GPT_OSS} to both or to none",
+        )
+    if options.enable_tool_guided_generation and options.tool_parser is None:
+        raise UsageError("--enable_tool_guided_generation needs --tool_parser", "give it, or leave this out")
+    if options.prompt_lookup_decoding and options.draft_source_model:
+        raise UsageError(
+            "--prompt_lookup_decoding and --draft_source_model are two ways of the same", "choose one"
         )
 
 
-def _add_text_generation(parser: argparse.ArgumentParser) -> None:
-    model = parser.add_argument_group("model")
-    model.add_argument("--source_model", required=True, help="Hugging Face id or local directory")
-    model.add_argument(
-        "--weight-format", "--weight_format", dest="weight_format", choices=WEIGHT_FORMATS, default="int8"
-    )
-    model.add_argument(
-        "--extra_quantization_params",
-        type=_words,
-        default=(),
-        help="further arguments for optimum-cli, as one string",
-    )
-    model.add_argument(
-        "--trust_remote_code",
-        action="store_true",
-        help="run Python code that the source model brings with it",
-    )
-    repository = parser.add_argument_group("repository")
-    repository.add_argument(
-        "--model_repository_path", type=Path, default=Path("models"), help="made if it is missing"
-    )
-    repository.add_argument("--model_name", help="servable name; derived from the source model if not given")
-    repository.add_argument(
-        "--config_file_path", type=Path, help="config.json of the repository if not given"
-    )
-    repository.add_argument(
-        "--overwrite_models",
-        action="store_true",
-        help="replace an export that is there, once the new is whole",
-    )
-    _add_graph(parser.add_argument_group("graph.pbtxt"))
+def check_for_kind(options: ExportOptions, kind: Kind, name: str) -> None:
+    """Raise UsageError for options that a model of ``kind`` cannot be served with.
 
-
-def _add_graph(graph: argparse._ArgumentGroup) -> None:
-    graph.add_argument("--ovms_version", default=DEFAULT_OVMS_VERSION, help="whose options the graph may use")
-    graph.add_argument("--target_device", default="CPU", help="CPU, GPU or GPU.n")
-    graph.add_argument(
-        "--cache_size",
-        type=_count,
-        default=DEFAULT_CACHE_SIZE_GIB,
-        help="KV cache in GiB; 0: grows as needed",
-    )
-    graph.add_argument("--max_num_seqs", type=_positive, help="requests at once")
-    graph.add_argument("--max_num_batched_tokens", type=_positive, help="tokens of one step")
-    graph.add_argument(
-        "--enable_prefix_caching",
-        type=_truth,
-        nargs="?",
-        const=True,
-        default=False,
-        metavar="true|false",
-        help="reuse the KV cache of prompts that begin alike",
-    )
-    graph.add_argument("--disable_dynamic_split_fuse", action="store_true", help="never split a prompt")
-    graph.add_argument("--pipeline_type", choices=PIPELINE_TYPES)
-    graph.add_argument("--kv_cache_precision", choices=("u8",))
-    graph.add_argument("--ov_cache_dir", help="compile cache, as the server's container sees it")
-
-
-def _words(text: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text.lower() == "true"
+    Source: model_server v2025.4.1, src/llm/servable_initializer.cpp (pipeline types) and
+    src/llm/visual_language_model (no draft model, no prompt lookup).
+    """
+    what = "a vision-language model" if kind == "VLM" else "a language model"
+    allowed = ("AUTO", kind, f"{kind}_CB")
+    if options.pipeline_type is not None and options.pipeline_type not in allowed:
+        raise UsageError(
+            f"--pipeline_type {options.pipeline_type} cannot load {name}: it is {what}",
+            f"give one of {', '.join(allowed)}, or leave it out",
+        )
+    if kind == "VLM":
+        for option, given in (
+            ("--draft_source_model", options.draft_source_model),
+            ("--prompt_lookup_decoding", options.prompt_lookup_decoding),
+        ):
+            if given:
+                raise UsageError(
+                    f"{option} is for language models, {name} is {what}",
+                    "leave it out, or name a language model",
+                )

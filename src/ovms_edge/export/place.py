@@ -81,6 +81,11 @@ class Place:
         if self.workspace.exists():
             shutil.rmtree(self.workspace)
 
+    def reuse(self) -> None:
+        """Stage the model that is in place, its files linked: they are this repository's own."""
+        self.workspace.mkdir()
+        shutil.copytree(self.target, self.staging, copy_function=os.link)
+
     def publish(self) -> None:
         """Move the staged model to its place; it is on disk before it is visible."""
         _make_readable(self.staging)
@@ -95,18 +100,6 @@ class Place:
 
     def _beside(self, role: str) -> Path:
         return self.target.parent / f".{self.target.name}.{role}"
-
-
-def check_free_space(directory: Path, needed_bytes: int) -> None:
-    """Raise EdgeError if less than ``needed_bytes`` are free where ``directory`` will be."""
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    if free < needed_bytes:
-        raise EdgeError(
-            f"no space on {existing}: {needed_bytes / 2**30:.1f} GiB needed (the size of the source model), "
-            f"{free / 2**30:.1f} GiB free",
-            "free space or choose another --model_repository_path",
-        )
 
 
 def _make_readable(directory: Path) -> None:

@@ -14,9 +14,13 @@ HOST_OPTIONS = ("models_path", "device")  # each node's own
 
 
 def read_source(model: Path) -> dict[str, Any]:
-    """Return the export record's account of the model, or nothing if it was exported without one."""
+    """Return the export record's account of the model, or nothing if it was exported without one.
+
+    Its digests of files are left out: the manifest has its own.
+    """
     path = model / EXPORT_RECORD
-    return _read_object(path) if path.exists() else {}
+    record = _read_object(path) if path.exists() else {}
+    return {name: value for name, value in record.items() if name != "files"}
 
 
 def read_graph_defaults(model: Path, ovms_version: str) -> dict[str, Any]:
