@@ -108,5 +108,8 @@ fi
 
 # OVMS reads as uid 5000, whatever umask the directories were made with
 chmod -R a+rX models
-PYTHONPATH=../src "$python" -m ovms_edge.cli graph check "models/$model_name"
+if ! PYTHONPATH=../src "$python" -m ovms_edge.cli graph check "models/$model_name"; then
+    say "OVMS would not load it; mend it by hand, or with ovms-edge graph check models/$model_name --fix"
+    exit 1
+fi
 say "models/$model_name is whole"

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.e2e.service_folder import ROOT, Result
+
 LAB = ROOT / ".lab"
 STORE = "labtest-service"
 IMAGE = "openvino/model_server:2025.4.1-gpu"
@@ -30,14 +31,6 @@ docker tag {DEPOT}/{IMAGE} {IMAGE}
 printf '#!/bin/sh\\nPYTHONPATH={PROJECT}/src exec python3 -m ovms_edge.cli "$@"\\n' > /usr/local/bin/ovms-edge
 chmod 755 /usr/local/bin/ovms-edge
 """
-
-
-@dataclass(frozen=True)
-class Result:
-    """Both streams in the order of their lines, and the exit status."""
-
-    output: str
-    status: int
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.e2e.service_store import ROOT, Result, Store, bare_store
+from tests.e2e.service_folder import MODEL, NAME, ROOT, TINY, Machine, copy_project
+from tests.e2e.service_store import Store, bare_store
 
 pytestmark = pytest.mark.lab
 
-NAME = "Qwen/Qwen2.5-VL-7B-Instruct-ov-int8"
-MODEL = f"models/{NAME}"
 SOURCE = "--source_model Qwen/Qwen2.5-VL-7B-Instruct "
-TINY = ROOT / ".lab/model/source"
 README = ROOT / "ovms-service/README.md"
 # The packages are put in place by a link to this environment: tests/e2e/test_export.py installs them.
 INSTALLATION = re.compile(r"^(python3 -m venv|pip install) .*\n", re.MULTILINE)
@@ -46,46 +39,11 @@ class Readme:
 README_TEXT = Readme(README.read_text())
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where the export runs: a fresh copy of the folder on this machine."""
-
-    project: Path
-
-    @property
-    def service(self) -> Path:
-        return self.project / "ovms-service"
-
-    def run(self, command: str, **environment: str) -> Result:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=self.service,
-            env=os.environ | {"SOURCE_MODEL": str(TINY), "MODEL_SEARCH_PATH": ""} | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return Result(done.stdout, done.returncode)
-
-    def must(self, command: str) -> str:
-        result = self.run(f". .venv/bin/activate\n{command}")
-        assert result.status == 0, f"{command}\n{result.output}"
-        return result.output
-
-
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    project = tmp_path_factory.mktemp("project")
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "ovms-service", "src"]
-    files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, files.split("\0")):
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, project / name)
-    Image.new("RGB", (112, 168), (200, 60, 20)).save(project / "ovms-service/order.jpg")
-    (project / "ovms-service/.venv").symlink_to(sys.prefix)
-    return Machine(project)
+    machine = copy_project(tmp_path_factory.mktemp("project"))
+    Image.new("RGB", (112, 168), (200, 60, 20)).save(machine.service / "order.jpg")
+    return machine
 
 
 @pytest.fixture(scope="module")
