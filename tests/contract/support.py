@@ -193,9 +193,9 @@ class Container:
             time.sleep(0.1)
         raise AssertionError(f"still running after {seconds} s:\n{self.logs()}")
 
-    def wait_until_loaded(self) -> None:
+    def wait_until_loaded(self, seconds: float = START_SECONDS) -> None:
         """Poll until the first load is over, noting what the server said meanwhile in ``seen``."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             running, status = self.state()
             assert running, f"exited with status {status}:\n{self.logs()}"
@@ -207,7 +207,7 @@ class Container:
             self.seen.append(note)
             if note["ready"] == 200:
                 return
-        raise AssertionError(f"not loaded after {START_SECONDS} s:\n{self.logs()}")
+        raise AssertionError(f"not loaded after {seconds} s:\n{self.logs()}")
 
     def _look(self) -> dict[str, Any]:
         # what is asked first is oldest: when `ready` says no, the rest was seen while loading

@@ -1,18 +1,20 @@
-"""ovms-facts 3.2 to 3.4: which graphs load, and why the others do not."""
+"""ovms-facts 3.2 to 3.4: which graphs load, and why the others do not.
+
+The graphs are those that the checker is held to (tests/unit/test_graph_agreement.py).
+"""
 
 import os
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.contract.graphs import BAD, GOOD, NOT_LOOKED_AT, NOT_OFFERED, damage
 from tests.contract.support import (
-    DEVICE,
     FAILED,
-    GRAPH,
+    START_SECONDS,
     Container,
     copy_model,
     graph,
@@ -21,70 +23,7 @@ from tests.contract.support import (
 )
 
 pytestmark = pytest.mark.lab
-PARSE = "MEDIAPIPE_GRAPH_CONFIG_FILE_INVALID"
-INITIALIZE = "MEDIAPIPE_GRAPH_INITIALIZATION_ERROR"
-LOAD = "LLM_NODE_RESOURCE_STATE_INITIALIZATION_FAILED"
-PLUGIN = "PLUGIN_CONFIG_WRONG_FORMAT"
-
-
-@dataclass(frozen=True)
-class Bad:
-    text: str
-    code: str
-
-
-def changed(old: str, new: str) -> str:
-    text = graph()
-    assert old in text
-    return text.replace(old, new)
-
-
-BAD = {
-    "empty": Bad("", PARSE),
-    "json": Bad('{"node": []}', PARSE),
-    "unfilled-template": Bad(graph("cache_size: {{ cache_size }}"), PARSE),
-    "removed-field": Bad(graph("block_size: 32"), PARSE),
-    "field-of-2026": Bad(graph("draft_eagle3_mode: true"), PARSE),
-    "response-parser": Bad(graph('response_parser: "hermes3"'), PARSE),
-    "text-for-number": Bad(graph('cache_size: "4"'), PARSE),
-    "negative": Bad(graph("cache_size: -1"), PARSE),
-    "unknown-enum-value": Bad(graph("pipeline_type: OMNI"), PARSE),
-    "eviction-incomplete": Bad(graph("cache_eviction_config { start_size: 32 }"), PARSE),
-    "no-models-path": Bad(GRAPH.replace("OPTIONS", f'device: "{DEVICE}"'), PARSE),
-    "sync-wait-time": Bad(changed("sync_set {", "sync_wait_time: 1 sync_set {"), PARSE),
-    "other-options": Bad(changed("mediapipe.LLMCalculatorOptions", "mediapipe.LLMNodeOptions"), PARSE),
-    "no-input": Bad(
-        changed('input_stream: "HTTP_REQUEST_PAYLOAD:input"\noutput', "output"), "INTERNAL_ERROR"
-    ),
-    "unknown-calculator": Bad(changed("HttpLLMCalculator", "ModelAPISessionCalculator"), INITIALIZE),
-    "dangling-stream": Bad(
-        changed('PAYLOAD:output"\n  input_stream_info', 'PAYLOAD:other"\n  input_stream_info'), INITIALIZE
-    ),
-    "no-loopback": Bad(changed("back_edge: true", "back_edge: false"), INITIALIZE),
-    "no-options": Bad(
-        GRAPH.replace(GRAPH[GRAPH.index("  node_options") : GRAPH.index("  input_stream_handler")], ""),
-        "LLM_NODE_MISSING_OPTIONS",
-    ),
-    "no-name": Bad(changed('  name: "LLMExecutor"\n', ""), "LLM_NODE_MISSING_NAME"),
-    "host-path": Bad(
-        graph(models_path="/opt/ovms-service/models"), "LLM_NODE_DIRECTORY_DOES_NOT_EXIST"
-    ),
-    "file-for-directory": Bad(
-        graph(models_path="/weights/openvino_language_model.xml"),
-        "LLM_NODE_PATH_DOES_NOT_EXIST_AND_NOT_GGUFFILE",
-    ),
-    "text-pipeline": Bad(graph("pipeline_type: LM_CB"), "INTERNAL_ERROR"),
-    "plugin-config-no-json": Bad(graph("plugin_config: 'CACHE_DIR=/cache'"), PLUGIN),
-    "plugin-config-list": Bad(graph("plugin_config: '[]'"), PLUGIN),
-    "plugin-config-nested": Bad(graph("plugin_config: '{\"A\": {\"B\": 1}}'"), PLUGIN),
-    "plugin-config-unknown-key": Bad(graph("plugin_config: '{\"NO_SUCH_PROPERTY\": 1}'"), LOAD),
-    "cache-too-large": Bad(graph("cache_size: 100000"), LOAD),
-    "draft-without-model": Bad(graph("draft_cache_size: 1"), LOAD),
-    "no-gpu": Bad(graph(device="GPU"), LOAD),
-    "truncated-weights": Bad(graph(models_path="/models/truncated"), LOAD),
-    "truncated-xml": Bad(graph(models_path="/models/cut"), LOAD),
-    "missing-vision-encoder": Bad(graph(models_path="/models/partial"), LOAD),
-}  # fmt: skip
+SECONDS_PER_MODEL = 20  # a deadline: they are loaded one after the other
 
 
 @pytest.fixture(scope="module")
@@ -93,23 +32,25 @@ def bad(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conta
     models = tmp_path_factory.mktemp("bad")
     entries = [{"config": {"name": name}} for name in BAD]
     write_models(models, {"model_config_list": entries}, {name: graph.text for name, graph in BAD.items()})
-    for directory, file in (
-        ("truncated", "openvino_language_model.bin"),
-        ("cut", "openvino_language_model.xml"),
-        ("partial", "openvino_vision_embeddings_merger_model.bin"),
-    ):
-        copy = copy_model(models / directory) / file
-        half = copy.read_bytes()[: copy.stat().st_size // 2]
-        copy.unlink()  # it may be a hard link: the model itself stays as it is
-        if directory != "partial":
-            copy.write_bytes(half)
+    damage(models, copy_model)
     container = start(models, "--config_path", "/models/config.json")
     try:
-        container.wait_until_loaded()
+        container.wait_until_loaded(START_SECONDS + SECONDS_PER_MODEL * len(BAD))
         yield container
     finally:
         container.remove()
         shutil.rmtree(models)
+
+
+def skip_unless_standin(container: Container) -> None:
+    if "standin" not in container.server.get("/v2").json()["version"]:
+        pytest.skip("OVMS itself logs other words; the code is the stand-in's reading of the sources")
+
+
+def reason_of(container: Container, name: str) -> str:
+    lines = [line for line in container.logs().splitlines() if f"Loading of graph {name} failed" in line]
+    assert len(lines) == 1
+    return lines[0]
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -119,12 +60,9 @@ def test_a_bad_graph_is_listed_as_failed(bad: Container, name: str) -> None:
 
 @pytest.mark.parametrize("name", BAD)
 def test_the_log_gives_the_reason(bad: Container, name: str) -> None:
-    if "standin" not in bad.server.get("/v2").json()["version"]:
-        pytest.skip("OVMS itself logs other words; the code is the stand-in's reading of the sources")
+    skip_unless_standin(bad)
 
-    lines = [line for line in bad.logs().splitlines() if f"Loading of graph {name} failed" in line]
-    assert len(lines) == 1
-    assert f": {BAD[name].code}: " in lines[0]
+    assert f": {BAD[name].code}: " in reason_of(bad, name)
 
 
 @pytest.mark.parametrize("name", ["empty", "no-gpu"])
@@ -138,26 +76,15 @@ def test_the_server_stays_up_with_failed_graphs(bad: Container) -> None:
     assert bad.state() == (True, 0)
 
 
-GOOD = {
-    "everything-portable": graph(
-        "cache_size: 1 max_num_batched_tokens: 512 dynamic_split_fuse: false enable_prefix_caching: true "
-        "best_of_limit: 2 max_tokens_limit: 100 pipeline_type: VLM_CB "
-        'plugin_config: \'{"KV_CACHE_PRECISION": "u8", "CACHE_DIR": "/tmp/cache", "NUM_STREAMS": 1}\''
-    ),
-    "other-input-name": GRAPH.replace("PAYLOAD:input", "PAYLOAD:request").replace(
-        "OPTIONS", f'models_path: "/weights" device: "{DEVICE}" plugin_config: \'\''
-    ),
-}
-
-
 @pytest.fixture(scope="module")
 def good(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     models = tmp_path_factory.mktemp("good")
-    entries = [{"config": {"name": name}} for name in GOOD]
-    write_models(models, {"model_config_list": entries}, GOOD)
+    graphs = GOOD | NOT_OFFERED | {name: bad.text for name, bad in NOT_LOOKED_AT.items()}
+    entries = [{"config": {"name": name}} for name in graphs]
+    write_models(models, {"model_config_list": entries}, graphs)
     container = start(models, "--config_path", "/models/config.json")
     try:
-        container.wait_until_loaded()
+        container.wait_until_loaded(START_SECONDS + SECONDS_PER_MODEL * len(graphs))
         yield container
     finally:
         container.remove()
@@ -174,6 +101,26 @@ def test_the_compile_cache_is_written_where_plugin_config_says(good: Container) 
 
 def test_a_graph_whose_input_has_another_name_loads_but_answers_412(good: Container) -> None:
     assert good.server.chat(model="other-input-name").status_code == 412
+
+
+@pytest.mark.parametrize("name", ["output-not-produced", "other-side-packet-name"])
+def test_a_graph_that_cannot_start_loads_but_answers_500(good: Container, name: str) -> None:
+    assert good.server.chat(model=name).status_code == 500
+
+
+@pytest.mark.parametrize("name", NOT_OFFERED)
+def test_the_stand_in_says_what_it_does_not_offer(good: Container, name: str) -> None:
+    skip_unless_standin(good)
+
+    assert good.server.statuses()[name] == FAILED
+    assert "is not offered by the stand-in" in good.logs()
+
+
+@pytest.mark.parametrize("name", NOT_LOOKED_AT)
+def test_the_stand_in_does_not_look_at_stream_handlers(good: Container, name: str) -> None:
+    skip_unless_standin(good)
+
+    assert [status["state"] for status in good.server.statuses()[name]] == ["AVAILABLE"]
 
 
 @pytest.fixture
