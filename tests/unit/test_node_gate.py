@@ -73,7 +73,7 @@ def ovms() -> Iterator[FakeOvms]:
 @pytest.fixture
 def target(ovms: FakeOvms, tmp_path: Path) -> Target:
     settings = parse_server_settings({"image": "i:1", "servable": SERVABLE, "port": ovms.port})
-    return Target(settings, manifest_of({"a.bin": b"1"}), tmp_path, 4, SPEC)
+    return Target(settings, manifest_of({"a.bin": b"1"}), tmp_path, 4, SPEC, tier="B")
 
 
 def gate(engine: FakeEngine, target: Target, wait: float = 0) -> GateReport:
@@ -91,6 +91,7 @@ def test_a_server_that_answers_passes(engine: FakeEngine, target: Target, ovms: 
         "answer",
     ]
     assert (document["state"], document["cache_size"], document["restarts"]) == ("AVAILABLE", 4, 0)
+    assert document["tier"] == "B"
     assert 0 <= document["first_token_seconds"] <= document["total_seconds"]
     assert engine.since == "1767225600.123456789"
     assert ovms.requests[0]["messages"][0]["content"][0]["type"] == "image_url"
