@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ovms_edge import __version__, memory_command
+from ovms_edge.ask import commands as ask_commands
 from ovms_edge.config_file import commands as config_commands
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.graph import commands as graph_commands
@@ -15,6 +16,7 @@ GROUPS = (
     release_commands,
     graph_commands,
     config_commands,
+    ask_commands,
     memory_command,
 )
 INTERRUPTED = 130  # what shells report for SIGINT

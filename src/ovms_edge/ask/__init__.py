@@ -1,0 +1,1 @@
+"""``ovms-edge ask``: one question to one server."""
