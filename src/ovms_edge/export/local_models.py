@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 from ovms_edge.errors import EdgeError
 from ovms_edge.export.content import check_converted
 from ovms_edge.export.place import Place
+from ovms_edge.export.record import check_files, read_record
 from ovms_edge.export.server_config import update_config
 from ovms_edge.export.source import find_source
 from ovms_edge.release.content import EXPORT_RECORD, GRAPH_FILE
@@ -33,18 +33,11 @@ class Wanted:
 
 
 def trouble(directory: Path) -> str | None:
-    """Return what is wrong with the model in ``directory``; None if it is whole.
-
-    Reads every byte of the files that ``export.json`` has digests of, and of the others what tells their
-    size. ``graph.pbtxt`` and JSON files may be edited, so only OpenVINO's files must be as exported.
-    """
-    try:
-        check_converted(directory)
-    except EdgeError as error:
-        return error.reason
-    if not (directory / GRAPH_FILE).is_file():
-        return f"{directory / GRAPH_FILE} is missing"
-    return next(_changed(directory), None)
+    """Return what is wrong with the model in ``directory``; None if it is whole and has its graph."""
+    if reason := _damage(directory):
+        return reason
+    graph = directory / GRAPH_FILE
+    return None if graph.is_file() else f"{graph} is missing"
 
 
 def copies(wanted: Wanted, places: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
@@ -55,7 +48,7 @@ def copies(wanted: Wanted, places: Sequence[Path]) -> Iterator[tuple[Path, str |
             resolved = directory.resolve()
             if resolved not in seen and _is_wanted(directory, wanted):
                 seen.add(resolved)
-                yield directory, _trouble_of_copy(directory)
+                yield directory, _damage(directory)  # no graph: a copy gets its own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,25 +117,18 @@ def _is_wanted(directory: Path, wanted: Wanted) -> bool:
     return (record.get("model"), record.get("weight_format")) == (wanted.source, wanted.weight_format)
 
 
-def _trouble_of_copy(directory: Path) -> str | None:
-    """Like ``trouble``, but a release of ours holds no graph, and the exporter writes one anyway."""
+def _damage(directory: Path) -> str | None:
+    """Return what is wrong with the model's files: every byte where ``export.json`` has digests of them.
+
+    A model that another tool exported has no record, and is whole if its parts are.
+    """
     try:
         check_converted(directory)
+        if (directory / EXPORT_RECORD).exists():
+            check_files(directory, read_record(directory))
     except EdgeError as error:
         return error.reason
     return None
-
-
-def _changed(directory: Path) -> Iterator[str]:
-    for name, expected in sorted(_json(directory / EXPORT_RECORD).get("files", {}).items()):
-        path = directory / name
-        if not path.is_file():
-            yield f"{path} is missing"
-        elif path.name.startswith("openvino_") and path.suffix in (".xml", ".bin"):
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            if digest != expected["sha256"]:
-                yield f"{path} is not as it was exported: its SHA-256 differs from {EXPORT_RECORD}"
 
 
 def _json(path: Path) -> dict[str, Any]:
