@@ -62,6 +62,21 @@ def write_source(directory: Path, config: dict[str, object]) -> Path:
     return directory
 
 
+def write_ir(directory: Path, config: dict[str, object]) -> Path:
+    """A language model as another exporter leaves it: int4, and with a graph of its own."""
+    write_source(directory, config)
+    xml = '<?xml version="1.0"?><net><layers><layer name="w" type="Const"><data offset="0" size="64"/>'
+    for model in LANGUAGE_MODELS:
+        (directory / f"{model}.bin").write_bytes(bytes(64))
+        (directory / f"{model}.xml").write_text(f"{xml}</layer></layers></net>")
+    for name in ("generation_config", "tokenizer", "tokenizer_config"):
+        (directory / f"{name}.json").write_text("{}")
+    (directory / "openvino_config.json").write_text('{"dtype": "int4"}')
+    (directory / "chat_template.jinja").write_text("template")
+    (directory / "graph.pbtxt").write_text('models_path: "/home/somebody/model"')
+    return directory
+
+
 def driver_environment(pause_seconds: float) -> dict[str, str]:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return {**os.environ, "PAUSE": str(pause_seconds), "PYTHONPATH": path}

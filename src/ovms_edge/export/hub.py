@@ -20,17 +20,23 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from ovms_edge.errors import EdgeError
 from ovms_edge.export.progress import Progress
 from ovms_edge.export.source import HubUnreachableError
+from ovms_edge.release.durable import write_atomically
 
 # The same weights in other formats, and what is no part of the model.
 _LEFT_OUT = ("*.gguf", "*.onnx", "*.h5", "*.msgpack", "*.pth", "*.ot", "original/*", "consolidated*", ".*")
+_DEFAULT_REVISION = "main"
 _POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class HubModel:
-    """One commit of a model: ``files`` (path: bytes), ``parameters`` (type: count, if the hub has it)."""
+    """What ``revision`` of a model is at the moment: a commit with its ``files`` (path: bytes).
+
+    ``parameters`` (type: count) is empty where the hub does not count.
+    """
 
     repo_id: str
+    revision: str
     commit: str
     files: dict[str, int]
     parameters: dict[str, int]
@@ -61,17 +67,18 @@ def look_up(repo_id: str, revision: str | None) -> HubModel:
         if info.sha is None:
             raise EdgeError(f"{constants.ENDPOINT} names no commit of {repo_id}", "give a --revision")
         with tempfile.TemporaryDirectory() as directory:
-            config = huggingface_hub.hf_hub_download(
+            path = huggingface_hub.hf_hub_download(
                 repo_id, "config.json", revision=info.sha, local_dir=directory
             )
-            content = json.loads(Path(config).read_bytes())
+            content = json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise _failure(error, repo_id, revision) from error
     files = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
     has_safetensors = any(name.endswith(".safetensors") for name in files)
     wanted = {name: size for name, size in files.items() if not _left_out(name, has_safetensors)}
     parameters = dict(info.safetensors.parameters) if info.safetensors else {}
-    return HubModel(repo_id, info.sha, wanted, parameters, content if isinstance(content, dict) else {})
+    config = content if isinstance(content, dict) else {}
+    return HubModel(repo_id, revision or _DEFAULT_REVISION, info.sha, wanted, parameters, config)
 
 
 def missing_bytes(model: HubModel) -> int:
@@ -105,7 +112,20 @@ def download(model: HubModel, progress: Progress) -> Path:
     finally:
         done.set()
         watcher.join()
+    _note_revision(model)
     return Path(snapshot)
+
+
+def _note_revision(model: HubModel) -> None:
+    """Let the cache know the commit by its revision's name, so that it is found without the hub.
+
+    The client does so itself unless it is asked for a commit, as here
+    (https://huggingface.co/docs/huggingface_hub/guides/manage-cache, "Refs").
+    """
+    if model.revision != model.commit:
+        reference = _cache(model.repo_id) / "refs" / model.revision
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(reference, model.commit.encode())
 
 
 def _watch(model: HubModel, total: int, progress: Progress, done: threading.Event) -> None:
