@@ -23,7 +23,7 @@ from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.releases import StagedRelease, staged_release
 from ovms_edge.node.settings import NodeConfig, parse_server_settings
 from ovms_edge.node.state import State, load_state, save_state
-from ovms_edge.node.switch import Switch
+from ovms_edge.node.switch import Switch, target_of
 from tests.unit.node_depot import manifest_of
 from tests.unit.node_ovms import SERVABLE, FakeOvms, config_entry, events, serve
 
@@ -145,6 +145,16 @@ def serving_first(config: NodeConfig, engine: FakeEngine, ovms: FakeOvms) -> Sta
     assert switch_to(config, engine, ovms, "1").run(State()).changed
     engine.calls.clear()
     return state_of(config)
+
+
+def test_the_tier_is_remembered_and_a_store_of_before_has_none(
+    config: NodeConfig, serving_first: State
+) -> None:
+    active = serving_first.active
+    assert active
+    assert target_of(config, active).tier == "A"
+    del active.summary["tier"]
+    assert target_of(config, active).tier is None
 
 
 def only_second_fails(ovms: FakeOvms, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
