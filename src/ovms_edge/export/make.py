@@ -157,7 +157,8 @@ def _memory_of(job: Job, directory: Path) -> ModelMemory:
 
 def _graph_options(job: Job, directory: Path | None) -> dict[str, Any]:
     """Return the options about the graph for the record; ``directory`` None: as far as the source tells."""
-    memory = _memory_of(job, directory) if directory else job.expected_memory()
+    is_there = directory is not None and (directory / (job.draft_directory or "")).is_dir()
+    memory = _memory_of(job, directory) if directory and is_there else job.expected_memory()
     return {"ovms_version": job.options.ovms_version, **job.graph_options(job.cache_size(memory))}
 
 
