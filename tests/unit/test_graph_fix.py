@@ -145,6 +145,12 @@ def test_plugin_config_becomes_one_json_object(body: str, properties: dict[str, 
     assert json.loads(str(found["plugin_config"])) == properties
 
 
+def test_an_absolute_path_that_the_container_may_have_stays() -> None:
+    fixed = fix_graph(graph_around('models_path: "/models/qwen"'), VERSION)
+    assert fixed.changes == []
+    assert "absolute_models_path" in [finding.code for finding in fixed.left]
+
+
 def test_comments_and_layout_stay_where_single_fields_are_mended() -> None:
     kept = '      # weights\n      models_path: "./",\n'
     body = kept + '      block_size: 32  # gone\n      cache_size: "4", # GiB'
@@ -283,7 +289,7 @@ def test_a_graph_whose_intent_is_not_clear_is_refused(text: str, reason: str) ->
 _wrong_bodies = st.lists(
     st.sampled_from(
         [
-            'models_path: "/srv/model"', 'cache_size: "4"', "block_size: 16", "max_num_seq: 1", "device: gpu",
+            'models_path: "/home/a/m"', 'cache_size: "4"', "block_size: 16", "max_num_seq: 1", "device: gpu",
             'response_parser: "qwen3"', "enable_prefix_caching: yes", 'plugin_config { A: 1 }',
             "plugin_config: \"{'B': 2}\"", "nonsense: 1", "no_split { a: 1 }", 'ov_cache_dir: "/c"',
         ]

@@ -15,9 +15,9 @@ _WHOLE = re.compile(r"(\d+)(?:\.0*)?")
 _MEANT_BOOL = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
 _DEVICE = re.compile(r"(?:cpu|gpu|npu|auto)(?:\.\d+)?", re.IGNORECASE)
 _NEAR = 0.8
-# Where OVMS's docs mount models in a container: such a path may well be right.
-_IN_CONTAINER = re.compile(r"/(?:models|workspace)(?:/|$)")
-_ABSOLUTE = re.compile(r"/|~|[A-Za-z]:[\\/]")
+# Where people keep models on a host. Any other absolute path may be mounted in the container: it stays, and
+# the check warns of it.
+_HOST_PATH = re.compile(r"(?:/(?:home|root|Users|mnt|media|tmp)(?:/|$)|~|[A-Za-z]:[\\/])")
 _MODEL_FILE = re.compile(r"(?P<directory>.*?)[^/]*\.(?:xml|bin)", re.DOTALL)
 
 
@@ -58,7 +58,7 @@ def _meant_choice(choices: tuple[str, ...], name: str) -> str | None:
 
 
 def _mend_models_path(literal: str, path: str) -> tuple[str, str] | None:
-    if _ABSOLUTE.match(path) and not _IN_CONTAINER.match(path) and not path.endswith(".gguf"):
+    if _HOST_PATH.match(path) and not path.endswith(".gguf"):
         return quote(MODELS_PATH), "a path of the host, which the container does not have"
     if file := _MODEL_FILE.fullmatch(path):
         return quote(file["directory"] or MODELS_PATH), "it names the model's directory, not a file in it"
