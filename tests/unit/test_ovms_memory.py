@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -26,15 +27,15 @@ def plan(
     host_gib: float,
     cache: int | None = None,
     gpu_gib: float | None = None,
-    **options: object,
+    **options: Any,
 ) -> MemoryPlan:
     host = HostMemory(bytes_of(host_gib), None if gpu_gib is None else bytes_of(gpu_gib))
-    return plan_memory(model, host, cache, **{"ovms_version": VERSION, **options})  # type: ignore[arg-type]
+    return plan_memory(model, host, cache, **{"ovms_version": VERSION, **options})
 
 
-def refusal(*arguments: object, **options: object) -> EdgeError:
+def refusal(*arguments: Any, **options: Any) -> EdgeError:
     with pytest.raises(EdgeError) as caught:
-        plan(*arguments, **options)  # type: ignore[arg-type]
+        plan(*arguments, **options)
     return caught.value
 
 
@@ -187,7 +188,7 @@ def test_the_sum_is_printed_line_by_line() -> None:
     ],
 )
 def test_what_cannot_be_is_refused_with_the_sum_and_a_number(
-    model: ModelMemory, arguments: tuple[float, ...], options: dict[str, object], reason: str, remedy: str
+    model: ModelMemory, arguments: tuple[float, ...], options: dict[str, Any], reason: str, remedy: str
 ) -> None:
     found = refusal(model, *arguments, **options)
     assert re.search(reason, found.reason), found.reason
@@ -197,7 +198,7 @@ def test_what_cannot_be_is_refused_with_the_sum_and_a_number(
 @pytest.mark.parametrize(
     "options", [{"tier": "C"}, {"tokens_per_request": 0}, {"kv_precision": "f8"}, {"ovms_version": "2023.1"}]
 )
-def test_arguments_that_are_none_are_refused(options: dict[str, object]) -> None:
+def test_arguments_that_are_none_are_refused(options: dict[str, Any]) -> None:
     found = refusal(QWEN_7B, 31.0, **options)
     assert isinstance(found, UsageError) or "field matrix" in found.reason
 
@@ -230,7 +231,7 @@ def test_concurrency_follows_the_kv_precision_that_this_ovms_chooses(
         ({"tokens_per_request": 59_918}, 2),
     ],
 )
-def test_concurrency_is_what_the_kv_cache_holds_at_once(options: dict[str, object], concurrency: int) -> None:
+def test_concurrency_is_what_the_kv_cache_holds_at_once(options: dict[str, Any], concurrency: int) -> None:
     assert plan(QWEN_7B, 31.0, **options).concurrency == concurrency
 
 
@@ -291,9 +292,7 @@ tiers = st.none() | st.sampled_from(["A", "B"])
 
 
 @given(model=models(14), host=hosts(16), cache=caches, tier=tiers)
-def test_a_plan_fits_its_own_sum(
-    model: ModelMemory, host: HostMemory, cache: int | None, tier: str | None
-) -> None:
+def test_a_plan_fits_its_own_sum(model: ModelMemory, host: HostMemory, cache: int | None, tier: Any) -> None:
     found = planned(model, host, cache, tier)
     assume(found is not None)
     assert found is not None
@@ -321,7 +320,7 @@ def test_a_plan_fits_its_own_sum(
     more_gpu=st.integers(0, 32 * GIB),
 )
 def test_more_memory_never_gives_a_worse_plan(
-    model: ModelMemory, host: HostMemory, cache: int | None, tier: str | None, more: int, more_gpu: int
+    model: ModelMemory, host: HostMemory, cache: int | None, tier: Any, more: int, more_gpu: int
 ) -> None:
     larger = HostMemory(
         host.total_bytes + more, None if host.gpu_bytes is None else host.gpu_bytes + more_gpu
@@ -339,10 +338,10 @@ def test_more_memory_never_gives_a_worse_plan(
 
 @given(model=models(48), host=hosts(0), cache=caches | st.integers(8, 96), tier=tiers)
 def test_the_numbers_of_a_remedy_are_right(
-    model: ModelMemory, host: HostMemory, cache: int | None, tier: str | None
+    model: ModelMemory, host: HostMemory, cache: int | None, tier: Any
 ) -> None:
     try:
-        plan_memory(model, host, cache, ovms_version=VERSION, tier=tier)  # type: ignore[arg-type]
+        plan_memory(model, host, cache, ovms_version=VERSION, tier=tier)
     except EdgeError as error:
         remedy = error.remedy
     else:
@@ -363,8 +362,8 @@ def test_the_numbers_of_a_remedy_are_right(
         assert planned(ModelMemory(bytes_of(float(weights[1]))), host, 1, tier)
 
 
-def planned(model: ModelMemory, host: HostMemory, cache: int | None, tier: str | None) -> MemoryPlan | None:
+def planned(model: ModelMemory, host: HostMemory, cache: int | None, tier: Any) -> MemoryPlan | None:
     try:
-        return plan_memory(model, host, cache, ovms_version=VERSION, tier=tier)  # type: ignore[arg-type]
+        return plan_memory(model, host, cache, ovms_version=VERSION, tier=tier)
     except EdgeError:
         return None
