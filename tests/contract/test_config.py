@@ -1,4 +1,7 @@
-"""ovms-facts 2: config.json."""
+"""ovms-facts 2: config.json.
+
+The configurations are those that the checker is held to (tests/unit/test_config_agreement.py).
+"""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.configs import JSON_INVALID, METRICS_NAME, STARTS, WRONG, Wrong, monitoring
 from tests.contract.support import (
     AT_ONCE,
     AVAILABLE,
@@ -19,53 +23,52 @@ from tests.contract.support import (
 
 pytestmark = pytest.mark.lab
 CONFIG = ("--config_path", "/models/config.json")
-
-
-def monitoring(**metrics: object) -> dict[str, object]:
-    return {"model_config_list": [], "monitoring": {"metrics": metrics}}
-
-
-WRONG: list[object] = [
-    "{",
-    "",
-    {},
-    {"mediapipe_config_list": []},
-    {"model_config_list": [], "_comment": "text"},
-    {"model_config_list": {}},
-    {"model_config_list": [{"config": {}}]},
-    {"model_config_list": [{"config": {"base_path": "/models/a"}}]},
-    {"model_config_list": [{"config": {"name": "a", "models_path": "./"}}]},
-    {"model_config_list": [{"config": {"name": "a"}, "more": 1}]},
-    {"model_config_list": [{"config": {"name": "a", "plugin_config": "{}"}}]},
-    {"model_config_list": [], "mediapipe_config_list": [{"name": "a", "device": "GPU"}]},
-    monitoring(),
-    monitoring(enable="yes"),
-    monitoring(enable=True, endpoint_path="/metrics"),
-    monitoring(enable=True, metrics_list=["ovms_graph_request_latency_us"]),
-    monitoring(enable=True, metrics_list=["ovms_current_graphs", "ovms_current_graphs"]),
-]
+# src/status.cpp
+CODE_TEXTS = {JSON_INVALID: "The file is not valid json", METRICS_NAME: "Invalid name in metrics_list"}
 
 
 @pytest.fixture(scope="module")
-def exits(image: str, tmp_path_factory: pytest.TempPathFactory) -> list[int]:
-    """The exit status with every wrong configuration, tried side by side."""
+def exits(image: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """The exit status and the log with every wrong configuration, tried side by side."""
 
-    def attempt(config: object) -> int:
-        container = start(write_models(tmp_path_factory.mktemp("wrong"), config, {}), *CONFIG)
+    def attempt(wrong: Wrong) -> tuple[int, str]:
+        container = start(write_models(tmp_path_factory.mktemp("wrong"), wrong.config, {}), *CONFIG)
         try:
-            return container.wait_for_exit(60)
+            return container.wait_for_exit(60), container.logs()
         finally:
             container.remove()
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(attempt, WRONG))
+        return dict(zip(WRONG, pool.map(attempt, WRONG.values()), strict=True))
 
 
-@pytest.mark.parametrize(
-    "number", range(len(WRONG)), ids=[text if isinstance(text, str) else json.dumps(text) for text in WRONG]
-)
-def test_a_wrong_configuration_ends_the_process(exits: list[int], number: int) -> None:
-    assert exits[number] != 0
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_configuration_ends_the_process(exits: dict[str, tuple[int, str]], name: str) -> None:
+    status, log = exits[name]
+
+    assert status != 0
+    assert CODE_TEXTS[WRONG[name].code] in log
+
+
+@pytest.fixture(scope="module")
+def starts(image: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """What ``/v2/health/ready`` answers with every configuration that the server starts with."""
+
+    def attempt(config: object) -> int:
+        container = start(write_models(tmp_path_factory.mktemp("starts"), config, {}), *CONFIG)
+        try:
+            container.wait_until_loaded()
+            return container.server.get("/v2/health/ready").status_code
+        finally:
+            container.remove()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(STARTS, pool.map(attempt, STARTS.values()), strict=True))
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_the_server_starts_with_what_it_accepts(starts: dict[str, int], name: str) -> None:
+    assert starts[name] == 200
 
 
 def test_a_missing_configuration_ends_the_process(image: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import fastjsonschema
 
@@ -153,13 +153,17 @@ def _read_json(file: Path) -> Any:
 
 def _parse(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes())
+        return json.loads(file.read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         logger.error("Configuration file is invalid %s: %s", file, error.strerror)
         raise StatusError(StatusCode.CONFIG_FILE_INVALID, str(file)) from error
     except ValueError as error:
         logger.error("Configuration file is not a valid JSON file. Error: %s", error)
         raise StatusError(StatusCode.JSON_INVALID, str(error)) from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")  # RapidJSON takes neither NaN nor a byte order mark
 
 
 def _base_path(node: dict[str, Any], root: Path) -> Path:
