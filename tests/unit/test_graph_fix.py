@@ -290,6 +290,7 @@ _wrong_bodies = st.lists(
     st.sampled_from(
         [
             'models_path: "/home/a/m"', 'cache_size: "4"', "block_size: 16", "max_num_seq: 1", "device: gpu",
+            'device: "GPU"',
             'response_parser: "qwen3"', "enable_prefix_caching: yes", 'plugin_config { A: 1 }',
             "plugin_config: \"{'B': 2}\"", "nonsense: 1", "no_split { a: 1 }", 'ov_cache_dir: "/c"',
         ]

@@ -108,19 +108,22 @@ def _as_plugin_config(entry: Entry) -> Entry:
 
 
 def _mend_known(entry: Entry, fields: Fields, mended: MendedOptions) -> None:
-    if any(option.name == entry.name and option.value == entry.value for option in mended.options):
+    value, changes = _meant(entry, fields)
+    if any(option.name == entry.name and option.value == value for option in mended.options):
         mended.changes.append(note(entry, f"{entry.name} dropped: it stands there twice with the same value"))
         return
+    mended.options.append(Option(entry.name, value, entry))
+    mended.changes += changes
+
+
+def _meant(entry: Entry, fields: Fields) -> tuple[Message | str, list[str]]:
+    """Return the value that was meant, and what was changed for it."""
     known = fields[entry.name]
     if known.message is not None and isinstance(entry.value, Message):
         inner = MendedOptions()
         _mend_fields(entry.value, known.message, inner)
-        value = inner.as_message() if inner.changes else entry.value
-        mended.options.append(Option(entry.name, value, entry))
-        mended.changes += inner.changes
-    elif meant := mend_value(known, entry):
+        return (inner.as_message() if inner.changes else entry.value), inner.changes
+    if meant := mend_value(known, entry):
         literal, why = meant
-        mended.options.append(Option(entry.name, literal, entry))
-        mended.changes.append(note(entry, f"{entry.name} {entry.value} is now {literal}: {why}"))
-    else:
-        mended.options.append(Option(entry.name, entry.value, entry))
+        return literal, [note(entry, f"{entry.name} {entry.value} is now {literal}: {why}")]
+    return entry.value, []
