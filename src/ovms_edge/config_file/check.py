@@ -57,11 +57,22 @@ def check_config(
         )
         return [Finding("error", JSON_INVALID, message, error.remedy, error.line, error.column)]
     found = repeated_key_findings(document) + schema_findings(document, version)
-    if not has_errors(found):
+    if has_errors(found):
+        return _in_file_order(found)
+    try:
         servables = read_servables(document.value, version, directory)
         found += _meaning(document, servables, version, rest_port)
-        if directory is not None and graphs:
-            found += graph_findings(document, servables, ovms_version, directory)
+    except OSError as error:
+        raise EdgeError(
+            f"{error.filename} cannot be looked into: {error.strerror}",
+            "call again as a user who may, or correct its permissions",
+        ) from error
+    if directory is not None and graphs:
+        found += graph_findings(document, servables, ovms_version, directory)
+    return _in_file_order(found)
+
+
+def _in_file_order(found: list[Finding]) -> list[Finding]:
     return sorted(found, key=lambda finding: (finding.line or 0, finding.column or 0))
 
 

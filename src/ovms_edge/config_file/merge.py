@@ -51,10 +51,16 @@ def merge_servable(file: Path, name: str, base_path: str, ovms_version: str, *, 
     """
     if not file.parent.is_dir():
         raise EdgeError(f"no directory {file.parent}", "make it first, or correct the path")
-    with _locked(file.parent):
-        merge = plan_merge(file, name, base_path, ovms_version)
-        if merge.changed and not dry_run:
-            write_atomically(file, merge.after.encode())
+    try:
+        with _locked(file.parent):
+            merge = plan_merge(file, name, base_path, ovms_version)
+            if merge.changed and not dry_run:
+                write_atomically(file, merge.after.encode())
+    except OSError as error:
+        raise EdgeError(
+            f"{file} cannot be written: {error.strerror}",
+            "mend the permissions of its directory, or the disk",
+        ) from error
     return merge
 
 
