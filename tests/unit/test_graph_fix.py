@@ -244,6 +244,18 @@ def test_bare_options_get_a_graph_around_them(text: str) -> None:
     assert not has_errors(fixed.left)
 
 
+def test_a_typing_error_among_bare_options_is_not_lost() -> None:
+    fixed = fix_graph('models_path: "./" max_num_seq: 2', VERSION)
+    assert options(fixed.text) == {"models_path": "./", "max_num_seqs": 2}
+
+
+def test_what_a_graph_written_anew_loses_is_said() -> None:
+    body = 'node { name: "llm" calculator: "HttpLLMCalculator" max_in_flight: 2 }\nnum_threads: 4'
+    changes = fix_graph(body, VERSION).changes
+    assert "line 1: max_in_flight dropped: the graph is written anew" in changes
+    assert "line 2: num_threads dropped: the graph is written anew" in changes
+
+
 def test_a_node_without_options_gets_those_that_ovms_requires() -> None:
     text = 'node { name: "llm" calculator: "HttpLLMCalculator" }'
     assert options(fix_graph(text, VERSION).text) == {"models_path": "./"}

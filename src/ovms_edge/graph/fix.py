@@ -19,6 +19,11 @@ from ovms_edge.ovms.graph import OPTIONS_INDENT, graph_around
 _CALCULATOR = "HttpLLMCalculator"
 # They open a session with one model of OVMS; a language model is loaded by its own calculator.
 _SESSION_CALCULATORS = {"ModelAPISessionCalculator", "OpenVINOModelServerSessionCalculator"}
+# Fields that the graph written anew has instead of those found
+_REWRITTEN = {
+    "node", "name", "calculator", "node_options", "input_stream", "output_stream", "input_side_packet",
+    "output_side_packet", "input_stream_info", "input_stream_handler",
+}  # fmt: skip
 # No field of any OVMS: openvinotoolkit/mediapipe sync_set_input_stream_handler.proto has sync_set alone
 _NO_FIELD = "sync_wait_time"
 # What a graph whose options are of no known type was written for: OVMS itself would take the CPU.
@@ -148,4 +153,14 @@ def _structure(tree: Message, options: Located) -> list[str]:
         if entry not in options.message.entries
     ]
     changes.append(f"streams, loop and input handler written as {_CALCULATOR} needs them")
+    containers = [
+        tree,
+        *(node.value for node in entries_named(tree, "node") if isinstance(node.value, Message)),
+    ]
+    changes += [
+        note(entry, f"{entry.name} dropped: the graph is written anew")
+        for container in containers
+        for entry in container.entries
+        if entry.name not in _REWRITTEN and entry not in options.message.entries
+    ]
     return changes

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from ovms_edge.graph.fix_fields import all_field_names, snake_case
-from ovms_edge.graph.schema import LLM_OPTIONS_MESSAGE
+from ovms_edge.graph.schema import LLM_OPTIONS_MESSAGE, graph_files
 from ovms_edge.graph.syntax import Entry, Message
 
+_MEDIAPIPE = LLM_OPTIONS_MESSAGE.partition(".")[0]
 _LLM_OPTIONS = re.compile(r"\[(?:[\w.]+/)?(?P<type>[\w.]*LLM\w*Options)\]")
 
 
@@ -29,8 +31,10 @@ def locate_options(tree: Message) -> list[Located]:
     """Return all options of language models in ``tree``, in file order."""
     found: list[Located] = []
     names = all_field_names()
-    own = [entry for entry in tree.entries if snake_case(entry.name) in names]
-    if own:
+    own: list[Entry] = []
+    if any(snake_case(entry.name) in names for entry in tree.entries):
+        # what is neither an option nor a part of a graph may be an option with a typing error
+        own = [entry for entry in tree.entries if entry.name not in _graph_names() and entry.name[0] != "["]
         found.append(Located(Message(tuple(own), tree.end), ""))
     for entry in tree.entries:
         if not isinstance(entry.value, Message) or entry in own:
@@ -40,6 +44,18 @@ def locate_options(tree: Message) -> list[Located]:
         elif not entry.name.startswith("[") or entry.name.endswith(".ext]"):
             found += locate_options(entry.value)
     return found
+
+
+@cache
+def _graph_names() -> frozenset[str]:
+    """Return the names of all fields of a graph outside of a language model's options."""
+    return frozenset(
+        field.name
+        for file in graph_files({})
+        for message in file.message_type
+        for field in message.field
+        if file.package == _MEDIAPIPE
+    )
 
 
 def entries_named(tree: Message, name: str) -> list[Entry]:
