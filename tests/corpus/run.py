@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ovms_edge.graph.check import check_graph, first_error
 from ovms_edge.graph.model import read_model_facts
@@ -24,6 +24,7 @@ from tests.corpus.extract import cases
 from tests.corpus.models import write_models
 
 Outcome = Literal["accepted", "rejected", "parsed", "undecided", "disagreements"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 # what a graph that OVMS only parses and keeps may still fail with
 _AFTER_INITIALIZATION = "LLM_NODE_RESOURCE_STATE_INITIALIZATION_FAILED"
 
@@ -91,14 +92,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         models = write_models(Path(scratch))
         total: Counter[Outcome] = Counter()
-        for tree in trees(arguments.source):
-            total += report(
-                tree,
-                (judge(case, tree.version, models) for case in cases(tree)),
-                verbose=arguments.verbose,
-            )
-    print(f"in all: {dict(total)}")
-    return 1 if total["disagreements"] or not total else 0
+        releases = trees(arguments.source)
+        for tree in releases:
+            judged = [judge(case, tree.version, models) for case in cases(tree)]
+            if not judged:
+                raise SystemExit(f"no graph found in {tree.tag}: extract.py no longer fits the sources")
+            total += report(tree, judged, verbose=arguments.verbose)
+    if not releases:
+        raise SystemExit(f"{arguments.source} has no tag of a release: fetch the tags v2024.4 to v2026.3")
+    print(
+        f"in all {sum(total.values())}: " + ", ".join(f"{total[outcome]} {outcome}" for outcome in OUTCOMES)
+    )
+    return 1 if total["disagreements"] else 0
 
 
 if __name__ == "__main__":
