@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,7 @@ from ovms_edge.graph.render_command import parse_assignments
 from ovms_edge.ovms.graph import check_options, render_graph
 
 VERSION = "2025.4.1"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "graph.md"
 BASE = ["device=GPU", "cache_size=4"]
 
 
@@ -137,3 +143,31 @@ def test_explain_refuses_what_is_no_text(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "graph.pbtxt").write_bytes(b"\xff\xfe")
     assert main(["graph", "explain", str(tmp_path)]) == 1
     assert "no UTF-8 text: byte 0 is 0xff" in capsys.readouterr().err
+
+
+def documented() -> list[tuple[str, str]]:
+    """The commands in docs/graph.md and what it says that they print, in order."""
+    blocks = re.findall(r"```console\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    return [
+        (command, printed)
+        for block in blocks
+        for command, _, printed in (part.partition("\n") for part in block.split("$ ")[1:])
+    ]
+
+
+def test_the_document_shows_what_the_commands_print(tmp_path: Path) -> None:
+    commands = documented()
+    assert len(commands) > 5
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command, printed in commands:
+        if command.startswith("cat "):
+            (tmp_path / command.removeprefix("cat ")).write_text(printed)
+        done = subprocess.run(
+            shlex.split(command),
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout + done.stderr == printed

@@ -122,6 +122,12 @@ def test_split_fuse_says_what_happens_to_long_prompts(fuse: bool, said: str) -> 
     assert said in row(explain(dynamic_split_fuse=fuse), "dynamic_split_fuse").meaning
 
 
+@pytest.mark.parametrize(("version", "is_default"), [("2025.0", False), ("2025.1", True)])
+def test_the_token_limit_is_the_default_of_requests_from_2025_1_on(version: str, is_default: bool) -> None:
+    meaning = row(explain(version, max_tokens_limit=512), "max_tokens_limit").meaning
+    assert ("sets none gets 512" in meaning) == is_default
+
+
 def test_fields_of_a_set_message_have_rows_of_their_own() -> None:
     eviction = {"start_size": 32, "recent_size": 128, "max_cache_size": 672}
     found = explain(cache_eviction_config=eviction)

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ovms_edge.graph.explain_setting import Setting
-from ovms_edge.ovms.kv_cache import DEFAULT_TOKENS_PER_REQUEST, zero_cache_size
+from ovms_edge.ovms.kv_cache import DEFAULT_TOKENS_PER_REQUEST, release_of, zero_cache_size
 
+# src/llm/apis/openai_completions.cpp
+_LIMIT_IS_DEFAULT_SINCE = (2025, 1)
 LEGACY = ("LM", "VLM", "OMNI")
 
 _SCHEDULER_OPTIONS = (
@@ -115,7 +117,10 @@ def _max_tokens_limit(setting: Setting) -> str:
     limit = setting.values["max_tokens_limit"]
     if limit is None:
         return "no limit: an answer may take the KV cache up to the model's length"
-    return f"max_tokens of a request must be below {limit}; a request that sets none gets {limit}"
+    text = f"max_tokens of a request must be below {limit}"
+    if release_of(setting.ovms_version) < _LIMIT_IS_DEFAULT_SINCE:
+        return text
+    return f"{text}; a request that sets none gets {limit}"
 
 
 def _plugin_config(setting: Setting) -> str:
