@@ -71,15 +71,20 @@ def _variables(name: str, inventory: Path | None) -> dict[str, Any]:
         raise EdgeError(
             f"the inventory did not tell within {_SECONDS} s how to reach {name}", "try ansible-inventory"
         ) from error
-    start = f"{name} | SUCCESS => "
-    if not done.stdout.startswith(start):
-        raise EdgeError(
-            f"the inventory does not tell how to reach {name}: {_last_line(done.stderr or done.stdout)}",
-            "give the name of one host, and its inventory with -i",
-        )
-    document = json.JSONDecoder().raw_decode(done.stdout, len(start))[0]
-    variables: dict[str, Any] = document["msg"]
-    return variables
+    host, arrow, result = done.stdout.partition(" => ")
+    if not arrow or host not in (f"{name} | SUCCESS", f"{name} | FAILED!"):
+        raise _not_told(name, _last_line(done.stderr or done.stdout))
+    message = json.JSONDecoder().raw_decode(result)[0]["msg"]
+    if not isinstance(message, dict):
+        raise _not_told(name, _last_line(str(message)))
+    return message
+
+
+def _not_told(name: str, why: str) -> EdgeError:
+    return EdgeError(
+        f"the inventory does not tell how to reach {name}: {why}",
+        "give the name of one host, and its inventory with -i",
+    )
 
 
 def _last_line(text: str) -> str:

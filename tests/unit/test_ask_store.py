@@ -1,0 +1,80 @@
+"""Against Ansible itself: what it makes of an inventory is what the tunnel gets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ovms_edge.ask.store import Store, find_store
+from ovms_edge.ask.tunnel import tunnel
+from ovms_edge.errors import EdgeError
+
+INVENTORY = """
+stores:
+  vars:
+    keys: "{{ inventory_dir }}/keys"
+    ansible_user: edge
+    ansible_ssh_private_key_file: "{{ keys }}/id_ed25519"
+    ansible_ssh_common_args: -o IdentitiesOnly=yes -o 'UserKnownHostsFile="{{ keys }}/known hosts"'
+  hosts:
+    one: {ansible_host: 192.0.2.1}
+    two: {ansible_port: 2222, ovms_server_port: 9000, ovms_server_bind_address: 0.0.0.0}
+    three: {ovms_server_bind_address: 192.0.2.3, ansible_ssh_extra_args: -4}
+    local: {ansible_connection: local}
+    unset: {ansible_host: "{{ no_such_variable }}"}
+"""
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    file = tmp_path / "hosts.yml"
+    file.write_text(INVENTORY)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "ssh_port", "extra", "address", "host", "port"),
+    [
+        ("one", "22", [], "192.0.2.1", "127.0.0.1", 8002),
+        ("two", "2222", [], "two", "127.0.0.1", 9000),
+        ("three", "22", ["-4"], "three", "192.0.2.3", 8002),
+    ],
+)
+def test_the_way_to_a_store_is_the_inventorys(
+    inventory: Path, name: str, ssh_port: str, extra: list[str], address: str, host: str, port: int
+) -> None:
+    keys = inventory.parent / "keys"
+    own = ["-o", "IdentitiesOnly=yes", "-o", f'UserKnownHostsFile="{keys}/known hosts"']
+    ssh = ["-p", ssh_port, *own, *extra, "-i", f"{keys}/id_ed25519", "-l", "edge", address]
+    assert find_store(name, inventory) == Store(name, tuple(ssh), host, port)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nobody", "No hosts matched"),
+        ("stores", "does not tell"),
+        ("local", "reached by local"),
+        ("unset", "no_such_variable"),
+    ],
+)
+def test_what_is_no_store_is_refused(inventory: Path, name: str, said: str) -> None:
+    with pytest.raises(EdgeError, match=said):
+        find_store(name, inventory)
+
+
+def test_a_tunnel_that_does_not_open_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        '#!/bin/sh\necho "$*" > "$0.called"\necho \'Host key verification failed.\' >&2\nexit 255\n'
+    )
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    store = Store("one", ("-p", "22", "192.0.2.1"), "::1", 8002)
+    with pytest.raises(EdgeError, match="no SSH tunnel to one: Host key verification failed"), tunnel(store):
+        pytest.fail("the tunnel opened")
+    called = (tmp_path / "ssh.called").read_text()
+    assert ":[::1]:8002 -o BatchMode=yes" in called
+    assert called.endswith("-p 22 192.0.2.1\n")
