@@ -88,7 +88,7 @@ def required_models(directory: Path) -> tuple[str, ...]:
     """
     present = sorted(path.stem for path in directory.glob("openvino_*.xml"))
     if "openvino_model" in present and not set(present) & set(VISION_LANGUAGE_MODELS):
-        needed = LANGUAGE_MODELS
+        needed: tuple[str, ...] = LANGUAGE_MODELS
     else:
         needed = vision_language_models(_model_type(directory))
     return (*needed, *(model for model in present if model not in needed))
