@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -71,10 +72,11 @@ def _variables(name: str, inventory: Path | None) -> dict[str, Any]:
         raise EdgeError(
             f"the inventory did not tell within {_SECONDS} s how to reach {name}", "try ansible-inventory"
         ) from error
-    host, arrow, result = done.stdout.partition(" => ")
-    if not arrow or host not in (f"{name} | SUCCESS", f"{name} | FAILED!"):
+    # Ansible writes errors of templates before the result
+    result = re.search(rf"^{re.escape(name)} \| (?:SUCCESS|FAILED!) => ", done.stdout, re.MULTILINE)
+    if not result:
         raise _not_told(name, _last_line(done.stderr or done.stdout))
-    message = json.JSONDecoder().raw_decode(result)[0]["msg"]
+    message = json.JSONDecoder().raw_decode(done.stdout, result.end())[0]["msg"]
     if not isinstance(message, dict):
         raise _not_told(name, _last_line(str(message)))
     return message
