@@ -26,6 +26,8 @@ EXAMPLES = """examples:
   ovms-edge release sign releases/vlm-int8/1.0.0 --key ~/.ssh/release_key
   ovms-edge release publish releases/vlm-int8/1.0.0 --depot https://depot.example:5000
   ovms-edge release inspect vlm-int8@1.0.0 --depot https://depot.example:5000
+  ovms-edge config check models/config.json
+  ovms-edge ask --store store-001 --image tray.jpg "Which dishes are on the tray?"
 """
 
 

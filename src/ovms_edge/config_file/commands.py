@@ -75,7 +75,7 @@ def _check(options: argparse.Namespace) -> int:
     findings = check_config(
         read_config_text(file),
         options.ovms_version,
-        file.absolute().parent,
+        file.parent,
         graphs=not options.no_graphs,
         rest_port=options.rest_port,
     )
