@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,13 @@ def test_incomplete_call_is_a_usage_error(command: list[str], capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    "command", [[], *(["release", name] for name in ("build", "sign", "publish", "inspect"))]
+    "command",
+    [
+        [],
+        *(["release", name] for name in ("build", "sign", "publish", "inspect")),
+        *(["config", name] for name in ("check", "merge")),
+        ["ask"],
+    ],
 )
 def test_examples_in_the_help_are_calls_that_parse(
     command: list[str], capsys: pytest.CaptureFixture[str]
@@ -35,7 +42,9 @@ def test_examples_in_the_help_are_calls_that_parse(
     with pytest.raises(SystemExit):
         main([*command, "--help"])
     examples = [
-        line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.startswith("  ovms-edge")
+        shlex.split(line)[1:]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("  ovms-edge")
     ]
     assert examples
     for example in examples:

@@ -25,7 +25,7 @@ _REST_SECONDS = 10.0
 EXAMPLES = """examples:
   ovms-edge ask "What is 2 + 3?"
   ovms-edge ask --image tray.jpg --url http://10.0.0.11:8002 "Which dishes are on the tray?"
-  ovms-edge ask --store store-001 -i inventory/lab --image tray.jpg --json - < prompt.txt
+  ovms-edge ask --store store-001 -i inventory/lab --image tray.jpg --json "Is there soup?"
 """
 
 
