@@ -60,7 +60,7 @@ _LIMITS = (
     "enable_prefix_caching: true"
 )
 _KV_CRUSH = "kv_crush_config { anchor_point_mode: ONES budget: 1 rng_seed: 42 }"
-_U8 = "plugin_config: '{\"KV_CACHE_PRECISION\": \"u8\"}'"
+_U8 = 'plugin_config: \'{"KV_CACHE_PRECISION": "u8"}\''
 
 # src/test/llm*, src/test/llm/*.pbtxt
 _FROM_TESTS = (

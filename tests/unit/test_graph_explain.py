@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.graph.checks.plugin_names import property_names
 from ovms_edge.graph.explain import Explanation, Row, explain_graph
-from ovms_edge.graph.explain_properties import MEANINGS, UNKNOWN
+from ovms_edge.graph.explaining.properties import MEANINGS, UNKNOWN
 from ovms_edge.graph.model import ModelFacts, ModelKind
-from ovms_edge.graph.plugin_names import property_names
 from ovms_edge.ovms.fields import KNOWN_VERSIONS, fields_for
 from ovms_edge.ovms.graph import render_graph
 from ovms_edge.ovms.memory import GIB, HostMemory, ModelMemory

@@ -47,7 +47,10 @@ def fixed_options(body: str, version: str = VERSION) -> dict[str, object]:
 def test_the_sample_becomes_the_graph_that_it_meant() -> None:
     fixed = fix_graph(SAMPLE, VERSION)
     found = options(fixed.text)
-    assert json.loads(str(found.pop("plugin_config"))) == {"NUM_STREAMS": "1", "CACHE_DIR": "/models/cache"}
+    assert json.loads(str(found.pop("plugin_config"))) == {
+        "NUM_STREAMS": "1",
+        "CACHE_DIR": "/home/ovms/cache",
+    }
     assert found == {
         "models_path": "./",
         "max_num_seqs": 1,

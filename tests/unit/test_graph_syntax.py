@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovms_edge.graph.syntax import (
+from ovms_edge.graph.text.syntax import (
     Entry,
     GraphSyntaxError,
     Message,

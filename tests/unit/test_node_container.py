@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,21 @@ def test_graph_joins_defaults_settings_and_host() -> None:
 def graph_options(manifest: Manifest = MANIFEST, host: Host = HOST, **changes: Any) -> dict[str, Any]:
     server = desired_server(parse_server_settings({**SETTINGS, **changes}), manifest, host)
     return read_graph(server.graph_text, "2025.4.1").llm_options
+
+
+@pytest.mark.parametrize(("device", "expected"), [("GPU", {"CACHE_DIR": "/cache"}), ("CPU", {})])
+def test_a_cache_directory_of_the_release_is_for_another_container(
+    device: str, expected: dict[str, str]
+) -> None:
+    manifest = replace(
+        MANIFEST, graph={"max_num_seqs": 1, "plugin_config": {"CACHE_DIR": "/home/ovms/cache"}}
+    )
+
+    server = desired_server(parse_server_settings({**SETTINGS, "device": device}), manifest, HOST)
+
+    found = read_graph(server.graph_text, "2025.4.1").llm_options.get("plugin_config", "{}")
+    assert json.loads(found) == expected
+    assert manifest.graph["plugin_config"] == {"CACHE_DIR": "/home/ovms/cache"}
 
 
 UNDECIDED = replace(MANIFEST, graph={"plugin_config": '{"NUM_STREAMS": 1}'})

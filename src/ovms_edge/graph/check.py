@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ovms_edge.finding import Finding
+from ovms_edge.graph.checks.parse import check_parse
+from ovms_edge.graph.checks.queue import check_queue
+from ovms_edge.graph.checks.semantics import check_semantics
+from ovms_edge.graph.checks.structure import check_structure
+from ovms_edge.graph.checks.tree import TreeGraph
 from ovms_edge.graph.model import ModelFacts
-from ovms_edge.graph.parse_check import check_parse
-from ovms_edge.graph.queue_check import check_queue
-from ovms_edge.graph.semantics import check_semantics
-from ovms_edge.graph.structure import check_structure
-from ovms_edge.graph.tree import TreeGraph
 from ovms_edge.ovms.fields import fields_for
 from ovms_edge.ovms.memory import HostMemory
 

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.graph import explain_properties
-from ovms_edge.graph.explain_meaning import meaning_of
-from ovms_edge.graph.explain_setting import Setting
-from ovms_edge.graph.explain_values import Effective, effective_options
+from ovms_edge.graph.explaining import properties as known_properties
+from ovms_edge.graph.explaining.meaning import meaning_of
+from ovms_edge.graph.explaining.setting import Setting
+from ovms_edge.graph.explaining.values import Effective, effective_options
 from ovms_edge.graph.model import ModelFacts
 from ovms_edge.ovms.kv_cache import zero_cache_size
 from ovms_edge.ovms.memory import HostMemory, MemoryPlan, plan_memory
@@ -47,7 +47,7 @@ class Explanation:
         parts = [_table(self.rows)]
         if self.properties:
             batching = self.pipeline is None or self.pipeline.endswith("_CB")
-            reach = f", {explain_properties.REACH}" if batching else ""
+            reach = f", {known_properties.REACH}" if batching else ""
             parts.append(f"plugin_config{reach}\n{_table(self.properties)}")
         if self.plan:
             parts.append(_sum(self.plan))
@@ -76,7 +76,7 @@ def explain_graph(
         setting.pipeline,
         tuple(_row(option, setting) for option in options),
         tuple(
-            Row(key, value, f"line {line}", line, explain_properties.meaning_of(key))
+            Row(key, value, f"line {line}", line, known_properties.meaning_of(key))
             for key, value in setting.properties.items()
         ),
         plan,

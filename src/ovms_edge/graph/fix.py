@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from ovms_edge.errors import EdgeError
 from ovms_edge.finding import Finding, has_errors
 from ovms_edge.graph.check import check_graph
-from ovms_edge.graph.fix_edits import apply_edits, option_edits, removal
-from ovms_edge.graph.fix_locate import Located, entries_named, locate_options
-from ovms_edge.graph.fix_options import MendedOptions, Option, mend_options, note
-from ovms_edge.graph.fix_source import Source, read_source
-from ovms_edge.graph.schema import LLM_OPTIONS_MESSAGE
-from ovms_edge.graph.syntax import Message, print_message, quote
+from ovms_edge.graph.fixes.edits import apply_edits, option_edits, removal
+from ovms_edge.graph.fixes.locate import Located, entries_named, locate_options
+from ovms_edge.graph.fixes.options import MendedOptions, Option, mend_options, note
+from ovms_edge.graph.fixes.source import Source, read_source
+from ovms_edge.graph.text.schema import LLM_OPTIONS_MESSAGE
+from ovms_edge.graph.text.syntax import Message, print_message, quote
 from ovms_edge.ovms.graph import OPTIONS_INDENT, graph_around
 
 _CALCULATOR = "HttpLLMCalculator"

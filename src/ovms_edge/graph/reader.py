@@ -19,9 +19,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import EncodeError, Message
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.graph.schema import GRAPH_MESSAGE, LLM_OPTIONS_MESSAGE, graph_files
-from ovms_edge.graph.syntax import GraphSyntaxError, parse
-from ovms_edge.graph.typed import problems
+from ovms_edge.graph.text.schema import GRAPH_MESSAGE, LLM_OPTIONS_MESSAGE, graph_files
+from ovms_edge.graph.text.syntax import GraphSyntaxError, parse
+from ovms_edge.graph.text.typed import problems
 from ovms_edge.ovms.fields import fields_for
 
 _REMEDY = "correct the file; docs of this OVMS version's mediapipe.LLMCalculatorOptions name every field"

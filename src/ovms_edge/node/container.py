@@ -174,8 +174,10 @@ def network_body(name: str) -> dict[str, Any]:
 
 
 def _plugin_config(settings: ServerSettings, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    released = plugin_config_object(defaults.get("plugin_config", {}))
     return {
-        **plugin_config_object(defaults.get("plugin_config", {})),
+        # a CACHE_DIR there is for another container: in ours only /cache can be written
+        **{name: value for name, value in released.items() if name != "CACHE_DIR"},
         **({"CACHE_DIR": "/cache"} if settings.device != "CPU" else {}),
         **plugin_config_object(settings.graph.get("plugin_config", {})),
     }
@@ -191,9 +193,8 @@ def _graph_options(
         "device": settings.device,
         "cache_size": memory.cache_size_gib,
     }
-    if plugin_config:
-        options["plugin_config"] = plugin_config
-    return options
+    options.pop("plugin_config", None)
+    return {**options, "plugin_config": plugin_config} if plugin_config else options
 
 
 def _groups(settings: ServerSettings, gpu: Gpu | None) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""What OVMS checks of a graph, one concern a file."""

@@ -1,0 +1,1 @@
+"""What a graph meant, one kind of mistake a file."""

@@ -1,0 +1,1 @@
+"""Protobuf's text format: read as OVMS reads it, with places, with and without a schema."""
