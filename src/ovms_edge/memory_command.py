@@ -9,11 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ovms_edge.errors import UsageError
+from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 from ovms_edge.ovms.kv_cache import DEFAULT_TOKENS_PER_REQUEST, KV_PRECISIONS
 from ovms_edge.ovms.memory import GIB, HostMemory, MemoryPlan, ModelMemory, model_memory, plan_memory
 from ovms_edge.ovms.memory_text import gib
-
-DEFAULT_OVMS_VERSION = "2025.4.1"
 
 DESCRIPTION = """Share out the memory of a host: KV cache (cache_size), concurrency (max_num_seqs), and
 whether two models fit at once (tier A) or one (tier B). Refuses, with the sum, what cannot fit."""

@@ -178,7 +178,7 @@ def test_what_cannot_succeed_is_refused_before_converting(arguments: list[str], 
         export_model(parse_arguments([*arguments, "--ovms_version", "2099.1"]), Progress(), no_converter)
     target.parent.mkdir()
     (target.parent / "config.json").write_text("{")
-    with pytest.raises(EdgeError, match="is not JSON"):
+    with pytest.raises(EdgeError, match="not a valid JSON"):
         export_model(parse_arguments(arguments), Progress(), no_converter)
 
 

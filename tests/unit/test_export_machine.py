@@ -128,6 +128,20 @@ def test_memory_is_less_where_a_cgroup_above_limits_us(machine: Path) -> None:
     assert available_memory(machine) == 8 * GIB
 
 
+@pytest.mark.parametrize("own", ["/docker/builder", "/docker/seen-from-outside"])
+def test_memory_is_less_where_cgroup_version_1_limits_us(machine: Path, own: str) -> None:
+    (machine / "proc/self/cgroup").write_text(f"4:cpu,cpuacct:/\n3:memory:{own}\n0::/\n")
+    top = machine / "sys/fs/cgroup/memory"
+    inside = top / "docker/builder"
+    inside.mkdir(parents=True)
+    for group in (top, inside):
+        (group / "memory.usage_in_bytes").write_text(str(3 * GIB))
+        (group / "memory.stat").write_text(
+            f"hierarchical_memory_limit {8 * GIB}\ntotal_inactive_file {1 * GIB}\n"
+        )
+    assert available_memory(machine) == 6 * GIB
+
+
 def test_limit_that_is_larger_than_the_machine_changes_nothing(machine: Path) -> None:
     limit(machine / "sys/fs/cgroup/user", maximum=str(64 * GIB), current=0, inactive=0, swap="0")
     assert available_memory(machine) == 24 * GIB

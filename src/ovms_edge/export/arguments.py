@@ -15,13 +15,13 @@ from pathlib import Path
 
 from ovms_edge.errors import UsageError
 from ovms_edge.export.options import (
-    DEFAULT_OVMS_VERSION,
     DEFAULT_TARGET_MEMORY_GIB,
     PIPELINE_TYPES,
     WEIGHT_FORMATS,
     ExportOptions,
     check_combination,
 )
+from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 

@@ -11,11 +11,13 @@ _KIB = 1024
 def available_memory(root: Path = Path("/")) -> int:
     """Return MemAvailable and free swap, or less where a cgroup limits this process.
 
-    https://docs.kernel.org/admin-guide/cgroup-v2.html, "Memory Interface Files". Only version 2 is asked.
+    https://docs.kernel.org/admin-guide/cgroup-v2.html, "Memory Interface Files", and
+    https://docs.kernel.org/admin-guide/cgroup-v1/memory.html, "stat file".
     """
     meminfo = _meminfo(root / "proc/meminfo")
     free = [meminfo["MemAvailable"] + meminfo["SwapFree"]]
     free += (_room(group) for group in _limited_groups(root))
+    free += _room_of_version_1(root)
     return min(free)
 
 
@@ -44,6 +46,23 @@ def _room(group: Path) -> int:
     swap_limit = _number(group / "memory.swap.max")
     swap = 0 if swap_limit is None else max(0, swap_limit - (_number(group / "memory.swap.current") or 0))
     return max(0, (_number(group / "memory.max") or 0) - used) + swap
+
+
+def _room_of_version_1(root: Path) -> list[int]:
+    """Return what the memory controller of version 1 leaves; nothing where there is none."""
+    lines = (line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines())
+    own = next((path for _, controllers, path in lines if "memory" in controllers.split(",")), None)
+    if own is None:
+        return []
+    top = root / "sys/fs/cgroup/memory"
+    inside = top / own.lstrip("/")
+    group = inside if inside.is_dir() else top  # a container sees its own group as the top
+    used = _number(group / "memory.usage_in_bytes")
+    if used is None:
+        return []
+    stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    used -= int(stat["total_inactive_file"])
+    return [max(0, int(stat["hierarchical_memory_limit"]) - used)]
 
 
 def _number(path: Path) -> int | None:

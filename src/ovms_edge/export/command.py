@@ -74,7 +74,7 @@ def export_model(
 
 
 def _serve(options: ExportOptions, name: str, target: Path, progress: Progress) -> None:
-    if update_config(options.config_file, name, target):
+    if update_config(options.config_file, name, target, options.ovms_version):
         progress.say(f"{options.config_file} serves {name}")
 
 

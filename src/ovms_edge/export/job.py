@@ -13,9 +13,8 @@ from ovms_edge.export.arguments import check_model_name
 from ovms_edge.export.options import COMPRESSED_BITS, ExportOptions, check_for_kind
 from ovms_edge.export.place import Place
 from ovms_edge.export.preflight import DiskNeed, conversion_space, peak_memory
-from ovms_edge.export.server_config import base_path_for, read_config
+from ovms_edge.export.server_config import check_mergeable
 from ovms_edge.export.source import Source, SourceModel, examine, find_source
-from ovms_edge.ovms.config import with_servable
 from ovms_edge.ovms.graph import render_graph
 from ovms_edge.ovms.memory import GIB, HostMemory, MemoryPlan, ModelMemory, plan_memory
 from ovms_edge.ovms.model_memory import decoder_layers, kv_bytes_per_token
@@ -139,8 +138,7 @@ def prepare(options: ExportOptions) -> Job:
     name = servable_name(options, found)
     check_model_name(name)
     place = Place(options.model_repository_path / name)
-    config = read_config(options.config_file)
-    with_servable(config, name, base_path_for(place.target, options.config_file))
+    check_mergeable(options.config_file, name, place.target, options.ovms_version)
     render_graph(options.graph_options(_ANY_CACHE_SIZE), options.ovms_version)
     main = _part(options, examine(found, options.revision), options.quantization())
     check_for_kind(options, main.kind, main.source.model.name)

@@ -17,6 +17,7 @@ from ovms_edge.export.place import Place
 from ovms_edge.export.record import check_files, read_record
 from ovms_edge.export.server_config import update_config
 from ovms_edge.export.source import find_source
+from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 from ovms_edge.release.content import EXPORT_RECORD, GRAPH_FILE
 
 _RELEASE_MANIFEST = "manifest.json"
@@ -83,7 +84,7 @@ def _state(repository: Path, name: str) -> str:
     if reason := trouble(target):
         return f"damaged: {reason}"
     config_file = repository / "config.json"
-    if update_config(config_file, name, target):
+    if update_config(config_file, name, target, DEFAULT_OVMS_VERSION):
         print(f"{config_file} serves {name} now", file=sys.stderr)
     return "whole"
 

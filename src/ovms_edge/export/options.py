@@ -9,8 +9,8 @@ from typing import Any
 
 from ovms_edge.errors import UsageError
 from ovms_edge.export.architecture import TASKS, Kind
+from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 
-DEFAULT_OVMS_VERSION = "2025.4.1"
 DEFAULT_WEIGHT_FORMAT = "int8"
 DEFAULT_TARGET_MEMORY_GIB = 32
 # Choices of optimum-cli export openvino (optimum-intel 1.27.0)

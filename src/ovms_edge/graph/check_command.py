@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.finding import Finding, has_errors
-from ovms_edge.release.commands import DEFAULT_OVMS_VERSION
+from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 
 if TYPE_CHECKING:
     from ovms_edge.graph.model import ModelFacts

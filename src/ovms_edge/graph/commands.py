@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ovms_edge.errors import UsageError
 from ovms_edge.graph.check_command import add_check
-from ovms_edge.release.commands import DEFAULT_OVMS_VERSION
+from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -192,6 +192,7 @@ _CHANGES: Mapping[tuple[int, int, int], _Change] = {
     ),
 }
 
+DEFAULT_OVMS_VERSION = "2025.4.1"  # of the image that the roles run
 KNOWN_VERSIONS = tuple(sorted({f"{major}.{minor}" for major, minor, _ in _CHANGES}))
 _VERSION = re.compile(r"(\d{4})\.(\d{1,2})(?:\.(\d{1,3}))?")
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from ovms_edge.errors import UsageError
 from ovms_edge.manifest import ReleaseRef
+from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 
 if TYPE_CHECKING:
     from ovms_edge.release.depot import Depot
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
-DEFAULT_OVMS_VERSION = "2025.4.1"
 
 # Each command imports its work when it runs: `build` needs protobuf, `publish` has to stay small.
 
