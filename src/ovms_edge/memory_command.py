@@ -14,6 +14,8 @@ from ovms_edge.ovms.kv_cache import DEFAULT_TOKENS_PER_REQUEST, KV_PRECISIONS
 from ovms_edge.ovms.memory import GIB, HostMemory, MemoryPlan, ModelMemory, model_memory, plan_memory
 from ovms_edge.ovms.memory_text import gib
 
+LARGEST_GIB = 65536
+
 DESCRIPTION = """Share out the memory of a host: KV cache (cache_size), concurrency (max_num_seqs), and
 whether two models fit at once (tier A) or one (tier B). Refuses, with the sum, what cannot fit."""
 EPILOG = f"""--host-gib is MemTotal of /proc/meminfo, which is what firmware, kernel and graphics leave of the
@@ -40,7 +42,7 @@ def add_group(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     command.add_argument("directory", metavar="DIR", type=Path, nargs="?", help="an exported model")
     command.add_argument(
-        "--weights-gib", metavar="N", type=_gib, help="instead of DIR: size of its .bin files"
+        "--weights-gib", metavar="N", type=gib_argument, help="instead of DIR: size of its .bin files"
     )
     command.add_argument(
         "--kv-bytes-per-token",
@@ -48,9 +50,13 @@ def add_group(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         type=_count,
         help="with --weights-gib: KV cache of one token at fp16, 57344 for Qwen2.5-VL-7B",
     )
-    command.add_argument("--host-gib", metavar="N", type=_gib, required=True, help="MemTotal of the host")
+    command.add_argument(
+        "--host-gib", metavar="N", type=gib_argument, required=True, help="MemTotal of the host"
+    )
     command.add_argument("--discrete", action="store_true", help="the GPU has its own memory, see --gpu-gib")
-    command.add_argument("--gpu-gib", metavar="N", type=_gib, help="memory of the discrete GPU, as sold")
+    command.add_argument(
+        "--gpu-gib", metavar="N", type=gib_argument, help="memory of the discrete GPU, as sold"
+    )
     command.add_argument("--device", choices=("GPU", "CPU"), default="GPU", help="default %(default)s")
     command.add_argument("--cache-size", metavar="N", type=_count, help="GiB; default: computed")
     command.add_argument(
@@ -138,14 +144,16 @@ def _host(options: argparse.Namespace) -> HostMemory:
     return HostMemory(options.host_gib, options.gpu_gib)
 
 
-def _gib(text: str) -> int:
-    """Read GiB, such as 31.0, as bytes."""
+def gib_argument(text: str) -> int:
+    """Read GiB on a command line, such as 31.0, as bytes: more than 0, and no more than a machine has."""
     try:
         size = int(float(text) * GIB)
     except (ValueError, OverflowError):
-        size = -1
-    if size < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB, such as 31.0")
+        size = 0
+    if not 0 < size <= LARGEST_GIB * GIB:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of GiB, such as 31.0: more than 0, at most {LARGEST_GIB}"
+        )
     return size
 
 

@@ -122,13 +122,97 @@ def test_fix_writes_what_the_seeds_graph_meant_elsewhere(graph: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--output", "x"], ["--discrete"], ["--gpu-gib", "8"], ["--host-gib", "0"]],
+    [["--output", "x"], ["--discrete"], ["--gpu-gib", "8"]],
 )
 def test_arguments_that_do_not_fit_are_usage(graph: Path, arguments: list[str]) -> None:
     with pytest.raises(UsageError):
         check(str(graph), *arguments)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EdgeError, match=r"nothing\.pbtxt"):
-        check(str(tmp_path / "nothing.pbtxt"))
+@pytest.mark.parametrize("gib", ["0", "-1", "nan", "inf", "1e30", "1e-12", "31GB"])
+@pytest.mark.parametrize("option", ["--host-gib", "--gpu-gib"])
+def test_memory_that_no_machine_has_is_usage(graph: Path, option: str, gib: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        check(str(graph), option, gib)
+    assert stop.value.code == 2
+
+
+def test_a_nameless_output_is_usage(graph: Path) -> None:
+    with pytest.raises(SystemExit) as stop:
+        check(str(graph), "--fix", "--output", "")
+    assert stop.value.code == 2
+
+
+def test_files_that_cannot_be_read_or_mended_do_not_keep_the_others_from_it(
+    graph: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = graph.with_name("nothing.pbtxt")
+    unclear = graph.with_name("unclear.pbtxt")
+    unclear.write_text("hello world")
+    arguments = [str(missing), str(unclear), str(graph), "--fix"]
+
+    assert check(*arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == f"{graph}: OVMS 2025.4.1 loads it\n"
+    assert f"cannot read {missing}: " in printed.err
+    assert f"{unclear} cannot be mended: " in printed.err
+    assert printed.err.count("  remedy: ") == 2
+
+    assert check(*arguments, "--json") == 1
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert printed.err == ""
+    assert [file["ok"] for file in document["files"]] == [False, False, True]
+    assert document["files"][0]["file"] == str(missing)
+    assert document["files"][0]["remedy"] == "name a graph.pbtxt that exists"
+    assert document["ok"] is False
+
+
+def test_an_unknown_version_is_one_document_too(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(str(graph), "--ovms-version", "1.0", "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is False
+    assert "1.0" in document["reason"]
+    with pytest.raises(EdgeError):
+        check(str(graph), "--ovms-version", "1.0")
+
+
+def test_what_is_no_utf_8_is_a_finding_with_its_place(
+    graph: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph.write_bytes("# \u00e9\n# \u00e9".encode() + "\u00e9".encode("latin-1"))
+
+    assert check(str(graph), "--fix") == 1
+    assert f"{graph}:2:4: error: " in capsys.readouterr().out
+
+
+def test_each_fix_keeps_what_it_found(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        graph.write_text(with_options(f"block_size: {number}"))
+        assert check(str(graph), "--fix") == 0
+    assert "the old one is " in capsys.readouterr().out
+    for number, name in enumerate(["bak", "bak.1", "bak.2"]):
+        assert graph.with_name(f"graph.pbtxt.{name}").read_text() == with_options(f"block_size: {number}")
+
+
+def test_a_link_stays_one_and_the_mode_stays(graph: Path) -> None:
+    graph.write_text(with_options("block_size: 32"))
+    graph.chmod(0o640)
+    link = graph.parent / "links" / "link.pbtxt"
+    link.parent.mkdir()
+    link.symlink_to(graph)
+
+    assert check(str(link), "--fix") == 0
+    assert link.is_symlink()
+    assert "block_size" not in graph.read_text()
+    assert graph.stat().st_mode & 0o777 == 0o640
+    assert graph.with_name("graph.pbtxt.bak").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_output_that_is_the_input_is_in_place(graph: Path) -> None:
+    bad = with_options("block_size: 32")
+    graph.write_text(bad)
+    (graph.parent / "same").symlink_to(graph)
+
+    assert check(str(graph), "--fix", "--output", str(graph.parent / "same")) == 0
+    assert graph.with_name("graph.pbtxt.bak").read_text() == bad

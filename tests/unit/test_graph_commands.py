@@ -112,7 +112,6 @@ def test_render_leaves_the_file_where_the_options_are_refused(tmp_path: Path) ->
         (["explain", "/no/such/file"], 1, "cannot read"),
         (["explain", "/no/such/file", "--gpu-gib", "8"], 2, "belong together"),
         (["explain", "/no/such/file", "--discrete", "--gpu-gib", "8"], 2, "give --host-gib"),
-        (["explain", "/no/such/file", "--host-gib", "0"], 2, "0 GiB"),
     ],
 )
 def test_what_goes_wrong_is_said_with_a_remedy(
@@ -139,10 +138,27 @@ def test_explain_takes_the_directory_of_a_model(tmp_path: Path, capsys: pytest.C
     assert found["plan"]["cache_size_gib"] == 4
 
 
+@pytest.mark.parametrize("gib", ["0", "nan", "inf", "1e30"])
+def test_explain_refuses_memory_that_no_machine_has(gib: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["graph", "explain", "/no/such/file", "--host-gib", gib])
+    assert stop.value.code == 2
+    assert "is not a number of GiB" in capsys.readouterr().err
+
+
+def test_explain_of_a_host_says_that_the_model_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "graph.pbtxt"
+    file.write_text(render_graph({"device": "GPU", "cache_size": 4}, VERSION))
+    assert main(["graph", "explain", str(file), "--host-gib", "31"]) == 0
+    assert "name it with --model DIR" in capsys.readouterr().out
+
+
 def test_explain_refuses_what_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "graph.pbtxt").write_bytes(b"\xff\xfe")
     assert main(["graph", "explain", str(tmp_path)]) == 1
-    assert "no UTF-8 text: byte 0 is 0xff" in capsys.readouterr().err
+    assert "graph.pbtxt:1:1: no UTF-8 text: byte 0 is 0xff" in capsys.readouterr().err
 
 
 def documented() -> list[tuple[str, str]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ovms_edge.errors import UsageError
 from ovms_edge.graph.check_command import add_check
+from ovms_edge.graph.files import output_file
+from ovms_edge.memory_command import gib_argument
 from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def _add_render(commands: Subparsers) -> None:
     )
     add_version(parser)
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="replaced in one step (default: standard output)"
+        "--output", type=output_file, metavar="FILE", help="replaced in one step (default: standard output)"
     )
     parser.set_defaults(run=_render)
 
@@ -71,9 +73,11 @@ def _add_explain(commands: Subparsers) -> None:
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="the exported model (default: what lies beside the graph)"
     )
-    parser.add_argument("--host-gib", type=float, metavar="N", help="MemTotal of the host: adds the sum")
+    parser.add_argument(
+        "--host-gib", type=gib_argument, metavar="N", help="MemTotal of the host: adds the sum"
+    )
     parser.add_argument("--discrete", action="store_true", help="the GPU has its own memory, see --gpu-gib")
-    parser.add_argument("--gpu-gib", type=float, metavar="N", help="memory of the discrete GPU")
+    parser.add_argument("--gpu-gib", type=gib_argument, metavar="N", help="memory of the discrete GPU")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.set_defaults(run=_explain)
 

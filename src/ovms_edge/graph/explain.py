@@ -90,8 +90,10 @@ def _row(option: Effective, setting: Setting) -> Row:
 
 
 def _plan(setting: Setting) -> tuple[MemoryPlan | None, str | None]:
-    if setting.host is None or setting.memory is None:
+    if setting.host is None:
         return None, None
+    if setting.memory is None:
+        return None, "no sum: no model lies beside the graph; name it with --model DIR"
     asked = int(setting.values["cache_size"])
     try:
         plan = plan_memory(

@@ -10,7 +10,7 @@ from ovms_edge.errors import UsageError
 from ovms_edge.graph.explain import explain_graph
 from ovms_edge.graph.files import graph_file, read_graph_file
 from ovms_edge.graph.model import ModelFacts, holds_model, read_model_facts
-from ovms_edge.ovms.memory import GIB, HostMemory
+from ovms_edge.ovms.memory import HostMemory
 
 
 def run_explain(
@@ -33,15 +33,13 @@ def run_explain(
         sys.stdout.write(explanation.to_text())
 
 
-def host_memory(host_gib: float | None, gpu_gib: float | None) -> HostMemory | None:
+def host_memory(host_bytes: int | None, gpu_bytes: int | None) -> HostMemory | None:
     """Return the host that ``--host-gib`` and ``--gpu-gib`` describe, None without them."""
-    if host_gib is None:
-        if gpu_gib is not None:
+    if host_bytes is None:
+        if gpu_bytes is not None:
             raise UsageError("--gpu-gib says nothing without the host's memory", "give --host-gib, too")
         return None
-    if host_gib <= 0 or (gpu_gib is not None and gpu_gib <= 0):
-        raise UsageError("memory of 0 GiB or less", "give --host-gib and --gpu-gib as the machine has them")
-    return HostMemory(int(host_gib * GIB), None if gpu_gib is None else int(gpu_gib * GIB))
+    return HostMemory(host_bytes, gpu_bytes)
 
 
 def _model(file: Path, directory: Path | None) -> ModelFacts | None:
