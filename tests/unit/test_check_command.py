@@ -46,6 +46,15 @@ def test_findings_are_printed_as_a_compiler_does_and_summed_up(
     )
 
 
+def test_a_graph_that_loads_and_cannot_answer_is_not_summed_up_as_good(
+    graph: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph.write_text(changed("RESOURCES:llm", "RESOURCES:model"))
+
+    assert check(str(graph)) == 0
+    assert capsys.readouterr().out.endswith("loads it, but it cannot answer; 1 warning\n")
+
+
 def test_the_version_decides(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
     graph.write_text(with_options("block_size: 32"))
 

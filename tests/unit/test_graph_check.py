@@ -139,6 +139,7 @@ NODE_REQUEST = '  input_stream: "HTTP_REQUEST_PAYLOAD:input"\n  input_side'
 NODE_ANSWER = '  output_stream: "HTTP_RESPONSE_PAYLOAD:output"'
 PACKET = '"LLM_NODE_RESOURCES:llm"'
 INFO = "  input_stream_info"
+POOL = 'type: "ThreadPoolExecutor" options { [mediapipe.ThreadPoolExecutorOptions.ext] { num_threads: 4 } }'
 TWO_NODES = GOOD + changed("LOOPBACK:loopback", "LOOPBACK:again", GOOD[GOOD.index("node:") :]).replace(
     "LOOPBACK:loopback", "LOOPBACK:again"
 ).replace("PAYLOAD:output", "PAYLOAD:other")
@@ -176,6 +177,19 @@ TWO_NODES = GOOD + changed("LOOPBACK:loopback", "LOOPBACK:again", GOOD[GOOD.inde
         (changed(OPTIONS_AND_ALL, EMPTY_OPTIONS + OPTIONS_AND_ALL), INITIALIZE),
         (changed(OPTIONS_AND_ALL, ""), "LLM_NODE_MISSING_OPTIONS"),
         (changed('  name: "LLMExecutor"\n', ""), "LLM_NODE_MISSING_NAME"),
+        (changed(INFO, f'  output_stream_handler {{ output_stream_handler: "Mine" }}\n{INFO}'), INITIALIZE),
+        (changed(INFO, f'  executor: "foo"\n{INFO}'), INITIALIZE),
+        (changed(INFO, f'  executor: "gpu"\n{INFO}'), INITIALIZE),
+        (changed(INFO, f'  executor: "foo"\n{INFO}') + f'executor {{ name: "foo" {POOL} }}', "OK"),
+        (GOOD + f'executor {{ name: "foo" {POOL} }} executor {{ name: "foo" {POOL} }}', INITIALIZE),
+        (GOOD + 'executor { name: "foo" type: "MyExecutor" }', INITIALIZE),
+        (GOOD + 'executor { name: "foo" }', INITIALIZE),
+        (GOOD + 'executor { type: "ThreadPoolExecutor" }', INITIALIZE),
+        (GOOD + f"executor {{ {POOL} }}", "OK"),
+        (GOOD + 'executor { type: "ApplicationThreadExecutor" }', "OK"),
+        (GOOD + "profiler_config { enable_profiler: true trace_event_types_disabled: [1, 2] }", "OK"),
+        (changed(INFO, f"  profiler_config {{ trace_log_path: '/tmp/' }}\n{INFO}"), "OK"),
+        (GOOD + "profiler_config { no_such: 1 }", PARSE),
         (TWO_NODES, "LLM_NODE_NAME_ALREADY_EXISTS"),
         (TWO_NODES.replace("LLMExecutor", "Second", 1), "OK"),
     ],
@@ -201,6 +215,8 @@ def test_ovms_stops_at_the_first_node_that_fails() -> None:
         (changed('"LOOPBACK:0"', '"OTHER:0"'), "sync_set_aborts", "ends the server"),
         ('input_stream: "a" output_stream: "b"', "no_llm_node", "no model"),
         (changed("HttpLLMCalculator", "PythonExecutorCalculator"), "not_checked", "not checked"),
+        (GOOD + 'packet_generator { packet_generator: "Mine" }', "not_checked", "packet_generator"),
+        (GOOD + 'status_handler { status_handler: "Mine" }', "not_checked", "status_handler"),
     ],
 )  # fmt: skip
 def test_what_loads_and_does_not_answer_is_a_warning(text: str, code: str, says: str) -> None:

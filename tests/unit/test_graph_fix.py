@@ -259,6 +259,36 @@ def test_what_a_graph_written_anew_loses_is_said() -> None:
     assert "line 2: num_threads dropped: the graph is written anew" in changes
 
 
+def test_names_nodes_and_comments_that_a_graph_written_anew_loses_are_said() -> None:
+    node = 'node { name: "%s" node_options { [type.googleapis.com/mediapipe.LLMCalculatorOptions] { } } }\n'
+    changes = fix_graph(f"# first\n{node % 'llm'}{node % 'more'}\t# last '", VERSION).changes
+    assert 'line 2: node name "llm" is now "LLMExecutor": the graph is written anew' in changes
+    assert "line 3: node dropped: its options are those of the one before" in changes
+    assert "lines 1, 4: comments dropped: the graph is written anew" in changes
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ('SyncSetInputStreamHandler"', 'DefaultInputStreamHandler"'),
+        ("RESOURCES:llm", "RESOURCES:model"),
+        ("RESPONSE_PAYLOAD:output", "RESPONSE_PAYLOAD:x"),
+        ('"LOOPBACK:0"\n', '"OTHER:0"\n'),
+    ],
+)
+def test_a_graph_that_loads_and_cannot_answer_is_written_anew(right: str, wrong: str) -> None:
+    assert right in GOOD
+    fixed = fix_graph(GOOD.replace(right, wrong, 1), VERSION)
+    assert fixed.text == GOOD
+    assert any("written as HttpLLMCalculator needs them" in change for change in fixed.changes)
+
+
+def test_another_node_is_not_lost_for_an_answer() -> None:
+    text = GOOD.replace("RESOURCES:llm", "RESOURCES:model")
+    text += 'node { name: "py" calculator: "PythonExecutorCalculator" input_stream: "input" }\n'
+    assert fix_graph(text, VERSION).text == text
+
+
 def test_a_node_without_options_gets_those_that_ovms_requires() -> None:
     text = 'node { name: "llm" calculator: "HttpLLMCalculator" }'
     assert options(fix_graph(text, VERSION).text) == {"models_path": "./"}

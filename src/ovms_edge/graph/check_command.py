@@ -194,9 +194,11 @@ def _text(checked: Checked, ovms_version: str) -> str:
 
 def _summary(findings: list[Finding], ovms_version: str) -> str:
     from ovms_edge.graph.check import first_error
+    from ovms_edge.graph.checks.report import unanswered
 
     first = first_error(findings)
-    verdict = f"refuses it: {first.code}" if first else "loads it"
+    loads = "loads it, but it cannot answer" if unanswered(findings) else "loads it"
+    verdict = f"refuses it: {first.code}" if first else loads
     counts = Counter(finding.severity for finding in findings)
     parts = [
         f"{counts[severity]} {severity}{'s' if counts[severity] > 1 else ''}"

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from ovms_edge.errors import EdgeError
 from ovms_edge.finding import Finding, has_errors
 from ovms_edge.graph.check import check_graph
+from ovms_edge.graph.checks.report import unanswered
 from ovms_edge.graph.fixes.edits import apply_edits, option_edits, removal
 from ovms_edge.graph.fixes.locate import Located, entries_named, locate_options
 from ovms_edge.graph.fixes.options import MendedOptions, Option, mend_options, note
 from ovms_edge.graph.fixes.source import Source, read_source
 from ovms_edge.graph.text.schema import LLM_OPTIONS_MESSAGE
 from ovms_edge.graph.text.syntax import Message, print_message, quote
+from ovms_edge.graph.text.tokens import comment_lines
 from ovms_edge.ovms.graph import OPTIONS_INDENT, graph_around
 
 _CALCULATOR = "HttpLLMCalculator"
+_NODE_NAME = "LLMExecutor"  # as graph_around writes it
 # They open a session with one model of OVMS; a language model is loaded by its own calculator.
 _SESSION_CALCULATORS = {"ModelAPISessionCalculator", "OpenVINOModelServerSessionCalculator"}
 # Fields that the graph written anew has instead of those found
@@ -43,24 +46,31 @@ def fix_graph(text: str, ovms_version: str) -> Fixed:
     """Return the graph that ``text`` means, for ``ovms_version``.
 
     Single fields are changed in place, so comments and layout stay; a graph whose structure OVMS does not
-    load is written anew around its options. A good graph comes back byte for byte. Raises EdgeError where
-    the intent is not clear: no language model's graph, several models, text that is no form of a graph.
+    load, or with which it cannot answer, is written anew around its options. A good graph comes back byte
+    for byte. Raises EdgeError where the intent is not clear: no language model's graph, several models, text
+    that is no form of a graph.
     """
     source = read_source(text)
     located = locate_options(source.tree)
     if source.in_text:
         edited, changes = _edit_in_place(source, located, ovms_version)
         in_place = Fixed(edited, [*source.changes, *changes], check_graph(edited, ovms_version))
-        if not has_errors(in_place.left):
+        loads = not has_errors(in_place.left)
+        if loads and not (located and unanswered(in_place.left)):
             return in_place
-        anew = _write_anew(source, located, ovms_version)
+        try:
+            anew = _write_anew(source, located, ovms_version)
+        except EdgeError:
+            if loads:
+                return in_place
+            raise
         # where that mends nothing the structure was right, and what is left is the user's to decide
-        return anew if _errors(anew) < _errors(in_place) else in_place
+        return anew if _faults(anew) < _faults(in_place) else in_place
     return _write_anew(source, located, ovms_version)
 
 
-def _errors(fixed: Fixed) -> int:
-    return sum(finding.severity == "error" for finding in fixed.left)
+def _faults(fixed: Fixed) -> tuple[int, int]:
+    return sum(finding.severity == "error" for finding in fixed.left), unanswered(fixed.left)
 
 
 def _edit_in_place(source: Source, located: Sequence[Located], ovms_version: str) -> tuple[str, list[str]]:
@@ -80,7 +90,13 @@ def _edit_in_place(source: Source, located: Sequence[Located], ovms_version: str
 def _write_anew(source: Source, located: Sequence[Located], ovms_version: str) -> Fixed:
     options = _only_options(source.tree, located)
     mended = mend_options(options.message, ovms_version)
-    changes = [*source.changes, *_structure(source.tree, options), *_renamed_type(options), *mended.changes]
+    changes = [
+        *source.changes,
+        *_structure(source.tree, options),
+        *_renamed_type(options),
+        *mended.changes,
+        *_lost(source),
+    ]
     foreign = options.type and not options.as_ovms_writes
     if foreign and not any(option.name == "device" for option in mended.options):
         mended.options.append(Option("device", quote(_MEANT_DEVICE)))
@@ -138,6 +154,28 @@ def _renamed_type(options: Located) -> list[str]:
     if not options.type:
         return [f"options put into {LLM_OPTIONS_MESSAGE}: they stood where OVMS knows none"]
     return [f"{options.type} replaced by {LLM_OPTIONS_MESSAGE}: no OVMS has such a message"]
+
+
+def _lost(source: Source) -> list[str]:
+    """Return what else the graph written anew has not: names, nodes and comments."""
+    nodes = [entry for entry in entries_named(source.tree, "node") if isinstance(entry.value, Message)]
+    changes = []
+    for index, node in enumerate(nodes):
+        if not isinstance(node.value, Message):
+            continue
+        if any(locate_options(before.value) for before in nodes[:index] if isinstance(before.value, Message)):
+            changes.append(note(node, "node dropped: its options are those of the one before"))
+            continue
+        changes += [
+            note(name, f'node name "{name.text}" is now "{_NODE_NAME}": the graph is written anew')
+            for name in node.value.named("name")
+            if isinstance(name.value, str) and name.text != _NODE_NAME
+        ]
+    lines = comment_lines(source.text) if source.in_text else []
+    if lines:
+        of = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}"
+        changes.append(f"{of}: comments dropped: the graph is written anew")
+    return changes
 
 
 def _structure(tree: Message, options: Located) -> list[str]:

@@ -70,3 +70,4 @@ HANDLERS = frozenset(
         "TimestampAlignInputStreamHandler",
     }
 )
+OUTPUT_HANDLERS = frozenset({"InOrderOutputStreamHandler"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ovms_edge.finding import Finding
-from ovms_edge.graph.checks.calculators import HANDLERS, LLM_CALCULATOR, SYNC_SET_HANDLER
+from ovms_edge.graph.checks.calculators import HANDLERS, LLM_CALCULATOR, OUTPUT_HANDLERS, SYNC_SET_HANDLER
 from ovms_edge.graph.checks.report import initialize_refused, warned
 from ovms_edge.graph.checks.streams import Stream, tag_index
 from ovms_edge.graph.checks.tree import SYNC_SET_OPTIONS, TreeNode
@@ -17,7 +17,13 @@ from ovms_edge.graph.text.syntax import Entry, Message
 
 
 def check_handler(node: TreeNode, inputs: tuple[Stream, ...]) -> Iterator[Finding]:
-    """Yield what the node's handler makes of its ``inputs``."""
+    """Yield what the node's handlers, of which OVMS has to know both, make of its ``inputs``."""
+    for answers in node.message.messages("output_stream_handler"):
+        for written in answers.named("output_stream_handler"):
+            if written.text not in OUTPUT_HANDLERS:
+                text = f'"{written.text}" is not a registered output stream handler.'
+                fix = "remove output_stream_handler from the node"
+                yield initialize_refused(text, fix, written, "node.output_stream_handler")
     handlers = node.message.messages("input_stream_handler")
     entry = next(iter(node.message.named("input_stream_handler")), node.entry)
     name = next(iter(handlers[0].texts("input_stream_handler")), "") if handlers else ""

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ovms_edge.finding import Finding
 from ovms_edge.graph.text.syntax import Entry
 from ovms_edge.ovms.status import INITIALIZE, LoadCheck
+
+# Warnings of a graph that loads and cannot answer
+_NO_ANSWER = {
+    "back_edge_of_nothing",
+    "no_llm_node",
+    "no_sync_set",
+    "output_without_producer",
+    "request_stream_name",
+    "side_packet_name",
+    "sync_set_aborts",
+}
+
+
+def unanswered(findings: Iterable[Finding]) -> int:
+    """Return how many of the findings say that the graph, if it loads, answers no request."""
+    return sum(finding.code in _NO_ANSWER for finding in findings)
 
 
 def refused(

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from ovms_edge.finding import Finding
 from ovms_edge.graph.checks.calculators import LLM_CALCULATOR_ENDING
-from ovms_edge.graph.checks.report import refused, warned
+from ovms_edge.graph.checks.executors import check_executors
+from ovms_edge.graph.checks.report import noted, refused, warned
 from ovms_edge.graph.checks.streams import last_name
 from ovms_edge.graph.checks.tree import TreeGraph
 from ovms_edge.graph.checks.wiring import check_wiring
@@ -46,6 +47,8 @@ def check_structure(graph: TreeGraph, ovms_version: str) -> Iterator[Finding]:
         yield from _request_stream(inputs)
     else:
         yield _no_stream(graph, bool(inputs))
+    yield from check_executors(graph)
+    yield from _not_checked(graph)
     yield from check_wiring(graph, ovms_version)
     yield from _llm_nodes(graph)
 
@@ -115,6 +118,18 @@ def _request_stream(inputs: tuple[Entry, ...]) -> Iterator[Finding]:
             inputs[0],
             path="input_stream",
         )
+
+
+def _not_checked(graph: TreeGraph) -> Iterator[Finding]:
+    for field in ("packet_factory", "packet_generator", "status_handler"):
+        for entry in graph.message.named(field):
+            yield noted(
+                "not_checked",
+                f"{field} is no part of serving a language model: whether this OVMS has it is not checked",
+                "remove it, or start OVMS with the graph to know",
+                entry,
+                path=field,
+            )
 
 
 def _llm_nodes(graph: TreeGraph) -> Iterator[Finding]:

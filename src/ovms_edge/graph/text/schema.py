@@ -1,6 +1,7 @@
 """The messages of a MediaPipe graph, as protobuf descriptors.
 
-Names and types from google/mediapipe framework/calculator.proto, mediapipe_options.proto and
+Names and types from google/mediapipe framework/calculator.proto, mediapipe_options.proto,
+thread_pool_executor.proto and
 openvinotoolkit/mediapipe calculators/.../sync_set_input_stream_handler.proto. Field numbers do not matter in
 text format: they are given in order.
 """
@@ -58,6 +59,26 @@ _GRAPH_MESSAGES: dict[str, dict[str, str]] = {
         "input_side_packet": "string*",
         "external_input": "string*",
     },
+    "ProfilerConfig": {
+        "histogram_interval_size_usec": "int64",
+        "num_histogram_intervals": "int64",
+        "enable_input_output_latency": "bool",
+        "enable_profiler": "bool",
+        "enable_stream_latency": "bool",
+        "use_packet_timestamp_for_added_packet": "bool",
+        "trace_log_capacity": "int64",
+        "trace_event_types_disabled": "int32*",
+        "trace_log_path": "string",
+        "trace_log_count": "int32",
+        "trace_log_interval_usec": "int64",
+        "trace_log_margin_usec": "int64",
+        "trace_log_duration_events": "bool",
+        "trace_log_interval_count": "int32",
+        "trace_log_disabled": "bool",
+        "trace_enabled": "bool",
+        "trace_log_instant_events": "bool",
+        "calculator_filter": "string",
+    },
     "CalculatorGraphConfigNode": {
         "name": "string",
         "calculator": "string",
@@ -73,6 +94,7 @@ _GRAPH_MESSAGES: dict[str, dict[str, str]] = {
         "output_stream_handler": "OutputStreamHandlerConfig",
         "input_stream_info": "InputStreamInfo*",
         "executor": "string",
+        "profiler_config": "ProfilerConfig",
         "max_in_flight": "int32",
         "option_value": "string*",
         "external_input": "string*",
@@ -92,6 +114,7 @@ _GRAPH_MESSAGES: dict[str, dict[str, str]] = {
         "input_stream_handler": "InputStreamHandlerConfig",
         "output_stream_handler": "OutputStreamHandlerConfig",
         "executor": "ExecutorConfig*",
+        "profiler_config": "ProfilerConfig",
         "package": "string",
         "type": "string",
         "options": "MediaPipeOptions",
@@ -114,6 +137,7 @@ def graph_files(llm_fields: Fields) -> tuple[FileDescriptorProto, ...]:
         if name.endswith("Options"):
             message.extension_range.add(start=_FIRST_EXTENSION, end=_LAST_EXTENSION)
     graph_file.message_type.append(_sync_set_options())
+    graph_file.message_type.append(_thread_pool_options())
     _add_options_message(graph_file.message_type.add(name="LLMCalculatorOptions"), llm_fields.values())
     return any_file, graph_file
 
@@ -137,15 +161,39 @@ def _sync_set_options() -> DescriptorProto:
     _add(sync_set, "tag_index", 1, "string*")
     _add(options, "sync_set", 1, "SyncSetInputStreamHandlerOptions.SyncSet*")
     options.field[0].type_name = ".mediapipe.SyncSetInputStreamHandlerOptions.SyncSet"
+    _extend_options(options, _FIRST_EXTENSION)
+    return options
+
+
+def _thread_pool_options() -> DescriptorProto:
+    options = DescriptorProto(name="ThreadPoolExecutorOptions")
+    for number, name in enumerate(("num_threads", "stack_size", "nice_priority_level"), start=1):
+        _add(options, name, number, "int32")
+    performance = options.enum_type.add(name="ProcessorPerformance")
+    for value, name in enumerate(("NORMAL", "LOW", "HIGH")):
+        performance.value.add(name=name, number=value)
+    options.field.add(
+        name="require_processor_performance",
+        number=4,
+        label=_F.LABEL_OPTIONAL,
+        type=_F.TYPE_ENUM,
+        type_name=".mediapipe.ThreadPoolExecutorOptions.ProcessorPerformance",
+    )
+    _add(options, "thread_name_prefix", 5, "string")
+    _extend_options(options, _FIRST_EXTENSION + 1)
+    return options
+
+
+def _extend_options(options: DescriptorProto, number: int) -> None:
+    """Let ``options`` stand in MediaPipeOptions as ``[mediapipe.NAME.ext]``."""
     options.extension.add(
         name="ext",
-        number=_FIRST_EXTENSION,
+        number=number,
         label=_F.LABEL_OPTIONAL,
         type=_F.TYPE_MESSAGE,
-        type_name=".mediapipe.SyncSetInputStreamHandlerOptions",
+        type_name=f".mediapipe.{options.name}",
         extendee=".mediapipe.MediaPipeOptions",
     )
-    return options
 
 
 def _add_options_message(message: DescriptorProto, fields: Iterable[Field]) -> None:

@@ -69,6 +69,18 @@ def tokens(text: str) -> Iterator[Token]:
         yield Token(kind, text[start:position], start, position, line, column)
 
 
+def comment_lines(text: str) -> list[int]:
+    """Return the lines of ``text`` that have a comment, from 1. Raises GraphSyntaxError."""
+    lines: list[int] = []
+    position = 0
+    for token in tokens(text):
+        first = text.count("\n", 0, position) + 1
+        between = text[position : token.start].split("\n")
+        lines += [line for line, part in enumerate(between, start=first) if part.lstrip().startswith("#")]
+        position = token.end
+    return lines
+
+
 def _next(text: str, start: int, line: int, column: int) -> tuple[TokenKind, int]:
     character = text[start]
     if name := _NAME.match(text, start):
