@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ovms_edge.errors import UsageError
+from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
 from ovms_edge.ovms.kv_cache import DEFAULT_TOKENS_PER_REQUEST, KV_PRECISIONS
 from ovms_edge.ovms.memory import GIB, HostMemory, MemoryPlan, ModelMemory, model_memory, plan_memory
@@ -57,7 +58,9 @@ def add_group(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument(
         "--gpu-gib", metavar="N", type=gib_argument, help="memory of the discrete GPU, as sold"
     )
-    command.add_argument("--device", choices=("GPU", "CPU"), default="GPU", help="default %(default)s")
+    command.add_argument(
+        "--device", type=_device, default="GPU", help="GPU, GPU.1 or CPU; default %(default)s"
+    )
     command.add_argument("--cache-size", metavar="N", type=_count, help="GiB; default: computed")
     command.add_argument(
         "--tokens-per-request",
@@ -77,33 +80,50 @@ def add_group(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> None:
-    plan = plan_memory(
-        _model(options),
-        _host(options),
-        options.cache_size,
-        ovms_version=options.ovms_version,
-        tokens_per_request=options.tokens_per_request,
-        kv_precision=options.kv_precision,
-        tier=options.tier,
-        device=options.device,
+def _run(options: argparse.Namespace) -> int:
+    host = _host(options)
+    try:
+        model = _model(options)
+        plan = plan_memory(
+            model,
+            host,
+            options.cache_size,
+            ovms_version=options.ovms_version,
+            tokens_per_request=options.tokens_per_request,
+            kv_precision=options.kv_precision,
+            tier=options.tier,
+            device=options.device,
+        )
+    except UsageError:
+        raise
+    except EdgeError as error:
+        if not options.json:
+            raise
+        refusal = {"ok": False, "reason": error.reason, "remedy": error.remedy}
+        sys.stdout.write(json.dumps(refusal, indent=2) + "\n")
+        return 1
+    sys.stdout.write(
+        _to_json(plan) if options.json else to_text(plan, options.ovms_version, model.kv_bytes_per_token)
     )
-    sys.stdout.write(_to_json(plan) if options.json else to_text(plan, options.ovms_version))
+    return 0
 
 
-def to_text(plan: MemoryPlan, ovms_version: str) -> str:
-    """Return the sum, aligned, and the result in four lines."""
+def to_text(plan: MemoryPlan, ovms_version: str, kv_bytes_per_token: int) -> str:
+    """Return the sum, aligned, and the result in four lines; 0 bytes of a token are not known."""
     width = max(len(line.label) for line in plan.lines)
     rows = [f"{line.label:<{width}}  {gib(line.bytes):>10}  {line.note}" for line in plan.lines]
-    return "\n".join([*rows, "", *_result(plan, ovms_version)]) + "\n"
+    return "\n".join([*rows, "", *_result(plan, ovms_version, kv_bytes_per_token)]) + "\n"
 
 
-def _result(plan: MemoryPlan, ovms_version: str) -> list[str]:
+def _result(plan: MemoryPlan, ovms_version: str, kv_bytes_per_token: int) -> list[str]:
     if plan.pool_tokens:
         pool = f"{plan.pool_tokens} tokens at {plan.kv_precision}"
         requests = f"requests of {plan.tokens_per_request} tokens"
         if plan.pool_tokens < plan.tokens_per_request:
             requests += ", which the KV cache cannot hold: raise cache_size or send smaller images"
+    elif kv_bytes_per_token:
+        pool = f"not one token: each takes more than all of it at {plan.kv_precision}"
+        requests = "which the KV cache cannot hold: raise cache_size, or correct what a token takes"
     else:
         pool = "tokens not known: the model's config.json or --kv-bytes-per-token is missing"
         requests = "until it is known what a token takes"
@@ -136,6 +156,8 @@ def _model(options: argparse.Namespace) -> ModelMemory:
 
 
 def _host(options: argparse.Namespace) -> HostMemory:
+    if options.discrete and options.device == "CPU":
+        raise UsageError("--discrete with --device CPU: the CPU uses the host's memory", "leave out one")
     if options.discrete != (options.gpu_gib is not None):
         raise UsageError(
             "--discrete and --gpu-gib belong together",
@@ -155,6 +177,12 @@ def gib_argument(text: str) -> int:
             f"{text!r} is not a number of GiB, such as 31.0: more than 0, at most {LARGEST_GIB}"
         )
     return size
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"CPU|GPU(\.[0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of GPU, GPU.1 and CPU")
+    return text
 
 
 def _count(text: str) -> int:

@@ -42,7 +42,6 @@ BASE = ["device=GPU", "cache_size=4"]
             ["sparse_attention_config.xattention_threshold=0.8"],
             {"sparse_attention_config": {"xattention_threshold": 0.8}},
         ),
-        (["cache_size=4", "cache_size=8"], {"cache_size": 8}),
     ],
 )
 def test_values_get_the_type_of_their_field(assignments: list[str], options: dict[str, object]) -> None:
@@ -72,7 +71,18 @@ def test_what_the_version_does_not_take_is_refused(assignment: str, said: str) -
 
 
 @pytest.mark.parametrize(
-    "assignments", [["cache_size"], ["=4"], ["plugin_config=text", "plugin_config.A=1"], ["device=GPU", ""]]
+    "assignments",
+    [
+        ["cache_size"],
+        ["=4"],
+        ["plugin_config=text", "plugin_config.A=1"],
+        ["device=GPU", ""],
+        ["cache_size=4", "cache_size=4"],
+        ["plugin_config.A=1", "plugin_config.A=2"],
+        ["device=\udce9"],
+        ['plugin_config={"A": 1}', "plugin_config.A=1"],
+        ["cache_sise=4", "cache_sise=4"],
+    ],
 )
 def test_what_is_no_assignment_is_a_usage_error(assignments: list[str]) -> None:
     with pytest.raises(UsageError):
@@ -121,6 +131,17 @@ def test_what_goes_wrong_is_said_with_a_remedy(
     error = capsys.readouterr().err
     assert said in error
     assert "remedy:" in error
+
+
+def test_render_says_the_fix_of_what_ovms_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graph", "render", "--set", "device=gpu", "cache_size=4"]) == 1
+    error = capsys.readouterr().err
+    assert "remedy: write device: GPU" in error
+
+
+def test_render_prints_nothing_where_it_cannot_write(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graph", "render", "--set", *BASE, "--output", "/no/such/directory/graph.pbtxt"]) == 1
+    assert capsys.readouterr().err.startswith("ovms-edge: cannot write")
 
 
 def test_explain_takes_the_directory_of_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,7 @@ def test_a_directory_says_what_its_model_needs(tmp_path: Path, capsys: pytest.Ca
         (["--kv-precision", "f16"], "tokens at f16"),
         (["--ovms-version", "2025.3"], "2025.3 does not check cache_size at load"),
         (["--device", "CPU"], "compares cache_size with 31.0 GiB"),
+        (["--device", "GPU.1"], "compares cache_size with 20.1 GiB"),
         (["--discrete", "--gpu-gib", "16"], "GPU weights          8.6 GiB"),
     ],
 )
@@ -64,6 +65,31 @@ def test_options_reach_the_plan(
 def test_a_model_of_unknown_tokens_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
     found = output(capsys, "plan-memory", "--weights-gib", "1", "--host-gib", "31")
     assert "concurrency  1 (max_num_seqs; until it is known what a token takes)" in found
+
+
+def test_a_token_that_is_larger_than_the_cache_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["plan-memory", "--weights-gib", "1", "--kv-bytes-per-token", str(10**12), "--host-gib", "31"]
+    found = output(capsys, *call)
+    assert "not one token: each takes more than all of it" in found
+    assert "not known" not in found
+
+
+def test_a_refusal_is_one_json_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*QWEN, "31.0", "--cache-size", "32", "--json"]) == 1
+    found = capsys.readouterr()
+    assert found.err == ""
+    refusal = json.loads(found.out)
+    assert refusal["ok"] is False
+    assert "42.6 GiB needed" in refusal["reason"]
+    assert refusal["remedy"].startswith("set cache_size to at most 18")
+
+
+def test_a_refused_sum_does_not_fit_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["plan-memory", "--weights-gib", "23.65", "--kv-bytes-per-token", "57344", "--host-gib", "31"]
+    assert main(call) == 1
+    numbers = re.search(r"= ([\d.]+) GiB needed, ([\d.]+) GiB usable", capsys.readouterr().err)
+    assert numbers is not None
+    assert float(numbers[1]) > float(numbers[2])
 
 
 def test_what_cannot_fit_ends_with_status_1_the_sum_and_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +108,10 @@ def test_what_cannot_fit_ends_with_status_1_the_sum_and_a_remedy(capsys: pytest.
         (["DIR", "--kv-bytes-per-token", "1", "--host-gib", "31"], "--kv-bytes-per-token is given"),
         (["--weights-gib", "1", "--host-gib", "31", "--discrete"], "belong together"),
         (["--weights-gib", "1", "--host-gib", "31", "--gpu-gib", "8"], "belong together"),
+        (
+            [*("--weights-gib", "1", "--host-gib", "31"), "--device", "CPU", "--discrete", "--gpu-gib", "8"],
+            "--discrete with --device CPU",
+        ),
         (["--weights-gib", "1", "--host-gib", "31", "--tokens-per-request", "0"], "per request are 0"),
     ],
 )
@@ -105,6 +135,7 @@ def test_a_call_that_makes_no_sense_is_a_usage_error(
         ["--host-gib", "31", "--cache-size", "-4"],
         ["--host-gib", "31", "--cache-size", "4.5"],
         ["--host-gib", "31", "--tier", "C"],
+        ["--host-gib", "31", "--device", "NPU"],
         [],
     ],
 )

@@ -31,26 +31,31 @@ def run_render(assignments: Iterable[str], ovms_version: str, output: Path | Non
     shown = str(output or "graph.pbtxt")
     if has_errors(findings):
         listed = "; ".join(finding.message for finding in findings if finding.severity == "error")
-        raise EdgeError(f"OVMS {ovms_version} refuses these options: {listed}", "correct them")
+        fixes = "; ".join(dict.fromkeys(finding.fix for finding in findings if finding.severity == "error"))
+        raise EdgeError(f"OVMS {ovms_version} refuses these options: {listed}", fixes)
+    if output is not None:
+        write_graph_file(output, text)
     for finding in findings:
         sys.stderr.write(finding.to_text(shown) + "\n")
     if output is None:
         sys.stdout.write(text)
-    else:
-        write_graph_file(output, text)
 
 
 def parse_assignments(assignments: Iterable[str], ovms_version: str) -> dict[str, Any]:
     """Return ``FIELD=VALUE`` texts as options, each value of the type that the field matrix says.
 
-    ``FIELD`` may be a path: ``plugin_config.KEY``, ``cache_eviction_config.start_size``. The last of several
-    values for one field holds. A value of the wrong type stays text: the check of the options names it.
+    ``FIELD`` may be a path: ``plugin_config.KEY``, ``cache_eviction_config.start_size``. A field has one
+    value. A value of the wrong type stays text: the check of the options names it.
     """
     options: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         if not equals or not path:
             raise UsageError(f"--set {assignment} is no FIELD=VALUE", "write for example --set cache_size=4")
+        try:
+            assignment.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the value of {path!r} is no UTF-8 text", "write it in UTF-8") from error
         _assign(options, path.split("."), value, fields_for(ovms_version))
     return options
 
@@ -60,13 +65,19 @@ def _assign(target: dict[str, Any], path: list[str], value: str, fields: Fields)
     field = fields.get(name)
     if rest and name == "plugin_config":
         key = ".".join(rest)
-        _object(target, name)[key] = _json_or_text(value)
+        _put(_object(target, name), key, _json_or_text(value))
     elif rest and field is not None and field.message is not None:
         _assign(_object(target, name), rest, value, field.message)
     elif rest:
-        target[".".join(path)] = value
+        _put(target, ".".join(path), value)
     else:
-        target[name] = _typed(value, field)
+        _put(target, name, _typed(value, field))
+
+
+def _put(target: dict[str, Any], name: str, value: Any) -> None:
+    if name in target:
+        raise UsageError(f"--set gives {name} twice: {target[name]} and {value}", "set it once")
+    target[name] = value
 
 
 def _object(target: dict[str, Any], name: str) -> dict[str, Any]:

@@ -92,10 +92,13 @@ def too_small(
             parts[-1] = f"runtime {models} x {_number(place.runtime_bytes)}"
             times = ""
         need = place.need_bytes(model.weights_bytes, cache_gib, models)
+        needed, usable = gib(need), gib(place.usable_bytes)
+        if needed == usable:  # by less than what is printed
+            needed, usable = gib_ceiling(need), gib_floor(place.usable_bytes)
         ovms = "" if place.runtime_bytes else f"; {too_large_cache_size(ovms_version)}"
         return (
-            f"{place.name} too small: {times}{' + '.join(parts)}{')' if times else ''} = {gib(need)} needed, "
-            f"{gib(place.usable_bytes)} usable of {gib(place.total_bytes)} ({_kept(place)}){ovms}"
+            f"{place.name} too small: {times}{' + '.join(parts)}{')' if times else ''} = {needed} needed, "
+            f"{usable} usable of {gib(place.total_bytes)} ({_kept(place)}){ovms}"
         )
     return ""
 
