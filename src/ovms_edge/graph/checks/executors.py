@@ -34,6 +34,12 @@ def check_executors(graph: TreeGraph) -> Iterator[Finding]:
             yield initialize_refused(text, "keep one of the two", entry, "executor")
         else:
             yield from _type(entry, entry.value, name)
+        if not name and any(threads.text != "0" for threads in graph.message.named("num_threads")):
+            text = (
+                "ExecutorConfig for the default executor and the graph-level num_threads field should not "
+                "both be specified."
+            )
+            yield initialize_refused(text, "remove num_threads of the graph", entry, "executor")
         declared.add(name)
     for node in graph.nodes:
         for entry in node.strings("executor"):

@@ -17,13 +17,7 @@ from ovms_edge.graph.text.syntax import Entry, Message
 
 
 def check_handler(node: TreeNode, inputs: tuple[Stream, ...]) -> Iterator[Finding]:
-    """Yield what the node's handlers, of which OVMS has to know both, make of its ``inputs``."""
-    for answers in node.message.messages("output_stream_handler"):
-        for written in answers.named("output_stream_handler"):
-            if written.text not in OUTPUT_HANDLERS:
-                text = f'"{written.text}" is not a registered output stream handler.'
-                fix = "remove output_stream_handler from the node"
-                yield initialize_refused(text, fix, written, "node.output_stream_handler")
+    """Yield what the node's handler makes of its ``inputs``."""
     handlers = node.message.messages("input_stream_handler")
     entry = next(iter(node.message.named("input_stream_handler")), node.entry)
     name = next(iter(handlers[0].texts("input_stream_handler")), "") if handlers else ""
@@ -42,6 +36,15 @@ def check_handler(node: TreeNode, inputs: tuple[Stream, ...]) -> Iterator[Findin
         )
     elif name == SYNC_SET_HANDLER:
         yield from _sync_sets(node, inputs, entry, path)
+
+
+def check_output_handler(holder: Message, path: str) -> Iterator[Finding]:
+    """Yield what is wrong with the output stream handler of a node, or with the graph's for all nodes."""
+    for handler in holder.messages("output_stream_handler"):
+        for entry in handler.named("output_stream_handler"):
+            if entry.text not in OUTPUT_HANDLERS:
+                text = f'"{entry.text}" is not a registered output stream handler.'
+                yield initialize_refused(text, "remove output_stream_handler", entry, path)
 
 
 def _sync_sets(node: TreeNode, inputs: tuple[Stream, ...], handler: Entry, path: str) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from ovms_edge.graph.checks.calculators import (
     Contract,
     llm_contract,
 )
-from ovms_edge.graph.checks.handlers import check_handler
+from ovms_edge.graph.checks.handlers import check_handler, check_output_handler
 from ovms_edge.graph.checks.report import initialize_refused, noted, warned
 from ovms_edge.graph.checks.streams import Stream, StreamFault, last_name, streams, tag_index
 from ovms_edge.graph.checks.tree import TreeGraph, TreeNode
@@ -52,6 +52,8 @@ def check_wiring(graph: TreeGraph, ovms_version: str) -> Iterator[Finding]:
             yield from _tags(read, contract)
             yield from _packet_names(read, contract)
         yield from check_handler(read.node, read.inputs)
+        yield from check_output_handler(node.message, "node.output_stream_handler")
+    yield from check_output_handler(graph.message, "output_stream_handler")
     yield from _faults(graph, ("input_stream", "output_stream"))
     yield from _producers(graph, wired, contract)
 
