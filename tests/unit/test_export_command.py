@@ -5,8 +5,10 @@ tests/e2e/test_export.py runs the real one.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,7 +170,7 @@ def test_directory_of_models_is_never_replaced(
     arguments: list[str], converter: Converter, target: Path
 ) -> None:
     run([*arguments, "--model_name", "Qwen/x"], converter)
-    with pytest.raises(EdgeError, match="is no exported model; choose another --model_name"):
+    with pytest.raises(EdgeError, match=r"Qwen holds another model, .*Qwen/x; "):
         run([*arguments, "--model_name", "Qwen", "--overwrite_models"], converter)
     assert read_export(target.parent / "Qwen" / "x")
 
@@ -304,14 +306,151 @@ def test_one_flipped_bit_in_place_is_found(arguments: list[str], converter: Conv
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(
-    arguments: list[str], target: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], converter: Converter, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export_model(parse_arguments([*arguments, "--dry-run"]), Progress(), no_converter)
+    run([*arguments, "--dry-run"], converter)
     said = capsys.readouterr().out
     assert "optimum-cli export openvino --task image-text-to-text --weight-format int8" in said
     assert "to do: make the model" in said
     assert 'models_path: "./"' in said
     assert not target.parent.exists()
+
+
+@pytest.mark.parametrize("device", ["gpu", "FOO", ""])
+def test_dry_run_refuses_a_graph_that_the_run_would_refuse(
+    arguments: list[str], converter: Converter, target: Path, device: str
+) -> None:
+    for words in (["--dry-run"], []):
+        with pytest.raises(EdgeError):
+            run([*arguments, "--target_device", device, *words], converter)
+    assert not target.exists()
+
+
+def test_dry_run_refuses_what_the_run_would_miss(arguments: list[str]) -> None:
+    def missing() -> Converter:
+        raise EdgeError("no optimum-cli", "install it")
+
+    with pytest.raises(EdgeError, match="no optimum-cli"):
+        export_model(parse_arguments([*arguments, "--dry-run"]), Progress(), missing)
+
+
+def test_dry_run_says_what_would_be_recovered_and_does_nothing(
+    arguments: list[str], converter: Converter, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(arguments, converter)
+    place = Place(target)
+    target.rename(place.replaced)
+    place.workspace.mkdir()
+    run([*arguments, "--dry-run"], converter)
+    said = capsys.readouterr().out
+    assert f"would remove {place.workspace}: left by" in said
+    assert f"would put {target} back: " in said
+    assert "to do: nothing" in said
+    assert place.replaced.is_dir()
+    assert place.workspace.is_dir()
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_link_in_place_of_the_model_is_refused_before_converting(
+    arguments: list[str], target: Path, tmp_path: Path, dangling: bool
+) -> None:
+    target.parent.mkdir()
+    target.symlink_to(tmp_path / ("missing" if dangling else "tiny"))
+    with pytest.raises(EdgeError, match=r"is a symbolic link: .*; remove the link"):
+        export_model(parse_arguments([*arguments, "--overwrite_models"]), Progress(), no_converter)
+    assert target.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model_name", "config.json"], "is where .*config.json is to be"),
+        (["--config_file_path", "{target}/c.json"], "is where .*c.json is to be"),
+        (["--model_repository_path", "{source}/models"], "is inside the source"),
+        (["--model_repository_path", "{source}/config.json"], "config.json is no directory"),
+        (["--model_name", "tiny-ov-int8/inner"], "tiny-ov-int8 is a model itself"),
+    ],
+)
+def test_place_that_is_none_is_refused_before_converting(
+    arguments: list[str], target: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    if "inner" in words[1]:
+        target.mkdir(parents=True)
+        (target / "graph.pbtxt").touch()
+    filled = [word.format(target=target, source=tmp_path / "tiny") for word in words]
+    for dry_run in ([], ["--dry-run"]):
+        with pytest.raises(EdgeError, match=message):
+            export_model(parse_arguments([*arguments, *filled, *dry_run]), Progress(), no_converter)
+
+
+def test_model_that_was_broken_off_early_may_be_replaced(
+    arguments: list[str], converter: Converter, target: Path
+) -> None:
+    target.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "export.json"):
+        (target / name).write_text("{}")
+    run([*arguments, "--overwrite_models"], converter)
+    assert read_export(target)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("notes.txt", ""), ("config.json", '{"model_config_list": []}')]
+)
+def test_what_is_no_model_is_never_replaced(
+    arguments: list[str], target: Path, name: str, content: str
+) -> None:
+    target.mkdir(parents=True)
+    (target / name).write_text(content)
+    with pytest.raises(EdgeError, match="is no exported model; move it away"):
+        export_model(parse_arguments([*arguments, "--overwrite_models"]), Progress(), no_converter)
+    assert (target / name).exists()
+
+
+def test_directories_above_the_model_are_passable_for_the_servers_user(
+    arguments: list[str], converter: Converter, target: Path
+) -> None:
+    before = os.umask(0o077)
+    try:
+        run([*arguments, "--model_name", "Qwen/tiny"], converter)
+    finally:
+        os.umask(before)
+    for directory in (target.parent, target.parent / "Qwen", target.parent / "Qwen/tiny"):
+        assert directory.stat().st_mode & 0o777 == 0o755
+
+
+def test_full_disk_names_the_directory(
+    arguments: list[str], converter: Converter, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ovms_edge.export.make.convert", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        run(arguments, converter)
+    assert caught.value.filename == str(Place(target).workspace)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--help"], 0, "usage: export_model.py"),
+        (["text_generation", "--help"], 0, "--source_model"),
+        (
+            ["text_generation", "--source_model", "a/b"],
+            1,
+            "packages that .*: jsonschema, protobuf; run .* pip",
+        ),
+    ],
+)
+def test_without_any_package_there_is_help_and_a_remedy(words: list[str], status: int, said: str) -> None:
+    script = Path(__file__).parents[2] / "ovms-service/export_model.py"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(script), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    assert re.search(said, done.stdout + done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_cache_size_that_does_not_fit_is_a_warning_with_the_sum(

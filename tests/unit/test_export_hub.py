@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ovms_edge.export.content import read_export
+from ovms_edge.export.place import Place
 from tests.unit.export_converter import (
     DRIVER,
     LM_CONFIG,
@@ -100,6 +101,23 @@ def test_model_in_place_needs_no_hub(run: Run, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "cannot be got from http://127.0.0.1:9" in again.stderr
     assert "the model is there already, whole and made with the same options" in again.stderr
+    config = tmp_path / "models/config.json"
+    config.unlink()
+    planned = run(VISION, "--dry-run", **away)
+    assert planned.returncode == 0, planned.stderr
+    assert "to do: nothing" in planned.stdout
+    assert not config.exists(), "a dry run writes nothing"
+    place = Place(tmp_path / "models" / f"{VISION}-ov-int8")
+    with place.locked():
+        assert "another export" in run(VISION, **away).stderr
+    place.target.rename(place.replaced)
+    assert f"put {place.target} back" in run(VISION, **away).stderr
+    assert config.exists()
+    graph = place.target / "graph.pbtxt"
+    written = graph.read_text()
+    graph.write_text(written.replace("cache_size: 4", "block_size: 32"))
+    assert "would refuse this graph.pbtxt" in run(VISION, **away).stderr
+    graph.write_text(written)
     other = run(VISION, "--max_num_seqs", "2", **away)
     assert other.returncode == 1
     assert "set HF_ENDPOINT to a mirror" in other.stderr

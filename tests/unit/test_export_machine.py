@@ -60,7 +60,7 @@ def test_too_little_memory_says_how_much_swap_would_do() -> None:
 
 def test_needs_on_one_file_system_add_up(tmp_path: Path) -> None:
     check_disk([DiskNeed(tmp_path / "not" / "yet", 1, "model"), DiskNeed(tmp_path, 1, "download")])
-    with pytest.raises(EdgeError, match=r"300\.0 GB needed \(model 100\.0 \+ download 200\.0\)"):
+    with pytest.raises(EdgeError, match=r"300\.0 GB needed \(model 100\.0 GB \+ download 200\.0 GB\)"):
         check_disk(
             [DiskNeed(tmp_path / "a", 100 * GB, "model"), DiskNeed(tmp_path / "b", 200 * GB, "download")]
         )

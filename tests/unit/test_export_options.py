@@ -251,3 +251,18 @@ def test_openvino_models_keep_their_names(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "openvino_model.xml").write_text("<?xml")
     assert servable_name(options(), find_source(str(tmp_path))) == tmp_path.name
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--weight-format int4", "--task=x", "--ratio 1 --weight int4", "--trust-remote-code", "-m x", "dir"],
+)
+def test_extra_parameters_cannot_say_what_the_exporter_says(words: str) -> None:
+    command = ["text_generation", "--source_model", "a/b", f"--extra_quantization_params={words}"]
+    with pytest.raises(UsageError, match="--extra_quantization_params holds"):
+        parse_arguments(command)
+
+
+def test_name_of_a_draft_model_is_plain() -> None:
+    with pytest.raises(UsageError, match="'a draft' is not plain; give --draft_model_name"):
+        parse_arguments(["text_generation", "--source_model", "a/b", "--draft_model_name", "a draft"])

@@ -82,6 +82,24 @@ def test_power_loss_at_any_step_ends_in_old_or_new(
     assert [path.name for path in place.target.parent.iterdir()] in (["model"], [])
 
 
+@pytest.mark.parametrize("dangling", [False, True])
+def test_link_that_was_replaced_is_removed_and_not_what_it_points_to(
+    place: Place, tmp_path: Path, dangling: bool
+) -> None:
+    elsewhere = tmp_path / "big-disk"
+    if not dangling:
+        elsewhere.mkdir()
+        (elsewhere / "weights.bin").write_text("old")
+    place.target.symlink_to(elsewhere)
+    place.publish()
+    assert content(place) == "new"
+    place.replaced.symlink_to(elsewhere)
+    place.workspace.symlink_to(elsewhere)
+    place.recover()
+    assert [path.name for path in place.target.parent.iterdir()] == ["model"]
+    assert dangling or (elsewhere / "weights.bin").read_text() == "old"
+
+
 def test_published_files_are_readable_by_the_servers_user(place: Place) -> None:
     (place.staging / "weights.bin").chmod(0o600)
     place.staging.chmod(0o700)

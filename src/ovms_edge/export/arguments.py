@@ -57,19 +57,20 @@ def parse_arguments(arguments: Sequence[str]) -> ExportOptions:
     options = ExportOptions(**values)
     # Upstream takes a draft model's name alone for its source, too.
     options = replace(options, draft_source_model=options.draft_source_model or options.draft_model_name)
-    for name in (options.model_name, options.draft_model_name):
-        if name is not None:
-            check_model_name(name)
+    if options.model_name is not None:
+        check_model_name(options.model_name)
+    if options.draft_model_name is not None:
+        check_model_name(options.draft_model_name, "--draft_model_name")
     check_combination(options)
     return options
 
 
-def check_model_name(name: str) -> None:
+def check_model_name(name: str, option: str = "--model_name") -> None:
     """Raise UsageError unless ``name`` is plain: it is a directory, a URL part and a JSON string."""
     if not _MODEL_NAME.fullmatch(name):
         raise UsageError(
             f"model name {name!r} is not plain",
-            "give --model_name letters, digits, . _ - and /, such as Qwen/Qwen2.5-VL-7B-Instruct-ov-int8",
+            f"give {option} letters, digits, . _ - and /, such as Qwen/Qwen2.5-VL-7B-Instruct-ov-int8",
         )
 
 

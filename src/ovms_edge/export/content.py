@@ -10,7 +10,7 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.export.architecture import Kind
 from ovms_edge.export.record import ExportRecord, check_files, read_record
 from ovms_edge.ovms.ir import VISION_LANGUAGE_MODELS, check_ir
-from ovms_edge.release.content import GRAPH_FILE
+from ovms_edge.release.content import EXPORT_RECORD, GRAPH_FILE
 
 # What openvino.genai reads besides the IR (src/cpp/src/visual_language/vlm_config.cpp,
 # processor_config.cpp, src/cpp/src/tokenizer), and what a fine-tune or another tool needs to go on.
@@ -19,6 +19,11 @@ _REQUIRED_JSON_OF_KIND: dict[Kind, tuple[str, ...]] = {
     "LM": _REQUIRED_JSON,
     "VLM": (*_REQUIRED_JSON, "preprocessor_config.json", "tokenizer.json"),
 }
+_FILES_OF_MODEL = (
+    *("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "*preprocessor_config.json", "processor_config.json", "chat_template.*"),
+    *(GRAPH_FILE, EXPORT_RECORD, "README*", "LICENSE*"),
+)
 CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
@@ -60,7 +65,15 @@ def read_export(directory: Path) -> ExportRecord:
 
 def is_replaceable(target: Path) -> bool:
     """Return whether ``target`` is a model directory, whole or not, or empty: never a directory of models."""
-    return target.is_dir() and (any(target.glob("openvino_*")) or not any(target.iterdir()))
+    if not target.is_dir():
+        return False
+    return any(target.glob("openvino_*")) or all(_is_of_model(path) for path in target.iterdir())
+
+
+def _is_of_model(path: Path) -> bool:
+    """Return whether a model that was broken off holds ``path``; a repository's config.json is OVMS's."""
+    known = path.is_file() and any(path.match(pattern) for pattern in _FILES_OF_MODEL)
+    return known and not (path.name == "config.json" and b"_config_list" in path.read_bytes())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

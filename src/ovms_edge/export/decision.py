@@ -54,7 +54,9 @@ def decide(target: Path, present: Present | None, wanted: ExportRecord, overwrit
     if present is None:
         return Decision(Action.MAKE)
     if not present.replaceable:
-        raise EdgeError(f"{target} is there and is no exported model", "choose another --model_name")
+        raise EdgeError(
+            f"{target} is there and is no exported model", "move it away, or choose another --model_name"
+        )
     if present.record is None:
         return _replace(target, f"is not a whole export: {present.damage}", overwrite)
     moved = wanted.conversion_differences(present.record)

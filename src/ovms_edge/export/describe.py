@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ovms_edge.export.available import available_memory
 from ovms_edge.export.job import Job, Part
-from ovms_edge.export.preflight import GB
+from ovms_edge.export.preflight import GB, size_text
 from ovms_edge.ovms.memory import ModelMemory
 
 _WIDTH = 12
@@ -24,7 +24,7 @@ def plan_lines(job: Job) -> Iterator[str]:
         available = f"{available_memory() / GB:.1f} GB available"
         yield _line("memory", f"about {job.peak_bytes / GB:.1f} GB at the peak, {available}")
     for need in job.disk_needs():
-        yield _line("disk", f"{need.size / GB:.1f} GB for {need.purpose}")
+        yield _line("disk", f"{size_text(need.size)} for {need.purpose}")
     memory = job.expected_memory()
     yield _line("serving", _serving(job, memory))
     if doubt := job.doubts(memory):
@@ -50,7 +50,7 @@ def _part_lines(part: Part) -> Iterator[str]:
 def _serving(job: Job, memory: ModelMemory) -> str:
     planned = "" if job.options.cache_size is not None else ", cache_size planned for it"
     return (
-        f"weights about {memory.weights_bytes / GB:.1f} GB, host of {job.options.target_memory_gib} GiB"
+        f"weights about {size_text(memory.weights_bytes)}, host of {job.options.target_memory_gib} GiB"
         f"{planned}: cache_size {job.cache_size(memory)}"
     )
 

@@ -93,9 +93,9 @@ class Job:
 
     def expected_memory(self) -> ModelMemory:
         """Return what serving will take, as far as the source tells."""
-        config = self.main.source.config
         weights = sum(part.weights_bytes for part in self.parts)
-        return ModelMemory(weights, kv_bytes_per_token(config), decoder_layers(config))
+        per_token = sum(kv_bytes_per_token(part.source.config) for part in self.parts)
+        return ModelMemory(weights, per_token, decoder_layers(self.main.source.config))
 
     def cache_size(self, model: ModelMemory) -> int:
         """Return the graph's cache_size in GiB. Raises EdgeError if none fits the host that is to serve."""
@@ -138,12 +138,28 @@ def prepare(options: ExportOptions) -> Job:
     name = servable_name(options, found)
     check_model_name(name)
     place = Place(options.model_repository_path / name)
+    place.check(options.model_repository_path)
+    _check_apart(place.target, options, found)
     check_mergeable(options.config_file, name, place.target, options.ovms_version)
     render_graph(options.graph_options(_ANY_CACHE_SIZE), options.ovms_version)
     main = _part(options, examine(found, options.revision), options.quantization())
     check_for_kind(options, main.kind, main.source.model.name)
     draft, draft_directory = _draft(options)
     return Job(options, name, place, main, draft, draft_directory)
+
+
+def _check_apart(target: Path, options: ExportOptions, source: SourceModel) -> None:
+    """Raise EdgeError if the model would lie in its source, or the configuration in the model."""
+    here, config = target.resolve(), options.config_file.resolve()
+    if source.directory is not None and source.directory in here.parents:
+        raise EdgeError(
+            f"{target} is inside the source {source.directory}", "choose another --model_repository_path"
+        )
+    if here in (config, *config.parents):
+        raise EdgeError(
+            f"{target} is where {options.config_file} is to be",
+            "choose another --model_name or --config_file_path",
+        )
 
 
 def servable_name(options: ExportOptions, source: SourceModel) -> str:
@@ -162,7 +178,9 @@ def _draft(options: ExportOptions) -> tuple[Part | None, str | None]:
         raise UsageError(
             f"draft model {part.source.model.name} is a vision-language model", "name a language model"
         )
-    return part, (options.draft_model_name or part.source.model.name).replace("/", "-")
+    name = options.draft_model_name or part.source.model.name
+    check_model_name(name, "--draft_model_name")
+    return part, name.replace("/", "-")
 
 
 def _part(options: ExportOptions, source: Source, quantization: tuple[str, ...]) -> Part:

@@ -26,19 +26,32 @@ def make_model(
     job: Job, find_tools: Callable[[], Converter], lock_descriptor: int, progress: Progress
 ) -> None:
     """Convert or take over the model (and its draft model) and publish it. Raises EdgeError."""
-    converts = any(part.arguments is not None for part in job.parts)
-    converter = find_tools() if converts else None
-    check_machine(job)
-    # refused now rather than after hours
-    graph = job.graph(job.cache_size(job.expected_memory()))
-    check_graph_of(None, graph, job.options.ovms_version, progress, _CHANGE_OPTIONS)
+    converter = check_possible(job, find_tools, progress)
     try:
         job.place.workspace.mkdir()
         made = [_make(job, part, converter, lock_descriptor, progress) for part in job.parts]
         _publish(job, made, converter.tools if converter else {}, progress)
+    except OSError as error:
+        error.filename = error.filename or str(job.place.workspace)  # a full disk names no file
+        raise
     finally:
         job.place.discard()
     progress.say(f"{job.place.target} is whole")
+
+
+def check_possible(job: Job, find_tools: Callable[[], Converter], progress: Progress) -> Converter | None:
+    """Return the converter if one is needed. Raises EdgeError for what would fail after hours."""
+    converts = any(part.arguments is not None for part in job.parts)
+    converter = find_tools() if converts else None
+    check_machine(job)
+    check_planned_graph(job, progress)
+    return converter
+
+
+def check_planned_graph(job: Job, progress: Progress) -> None:
+    """Raise EdgeError if OVMS would refuse the graph, as far as it can be told without the model."""
+    graph = job.graph(job.cache_size(job.expected_memory()))
+    check_graph_of(None, graph, job.options.ovms_version, progress, _CHANGE_OPTIONS)
 
 
 def rewrite_graph(job: Job, progress: Progress) -> None:
@@ -152,7 +165,8 @@ def _memory_of(job: Job, directory: Path) -> ModelMemory:
     if job.draft_directory is None:
         return memory
     draft = model_memory(directory / job.draft_directory)
-    return ModelMemory(memory.weights_bytes + draft.weights_bytes, memory.kv_bytes_per_token, memory.layers)
+    per_token = memory.kv_bytes_per_token + draft.kv_bytes_per_token
+    return ModelMemory(memory.weights_bytes + draft.weights_bytes, per_token, memory.layers)
 
 
 def _graph_options(job: Job, directory: Path | None) -> dict[str, Any]:

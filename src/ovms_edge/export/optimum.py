@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.export.progress import Progress
+from ovms_edge.export.requirements import missing_packages, package_versions
 
 PACKAGES = ("nncf", "openvino", "openvino-tokenizers", "optimum-intel", "torch", "transformers")
 _WORDS = ("export", "openvino")
@@ -50,18 +50,9 @@ class Conversion:
 def find_converter() -> Converter:
     """Return the optimum-cli beside this Python. Raises EdgeError naming the packages that are missing."""
     cli = Path(sys.executable).parent / "optimum-cli"
-    tools: dict[str, str] = {}
-    missing: list[str] = []
-    for package in PACKAGES:
-        try:
-            tools[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            missing.append(package)
-    if missing or not cli.is_file():
-        raise EdgeError(
-            f"the export needs packages that {sys.executable} has not: {', '.join(missing) or cli.name}",
-            f"run {sys.executable} -m pip install -r export_requirements.txt",
-        )
+    tools = package_versions(PACKAGES)
+    if not cli.is_file():
+        raise missing_packages(cli.name)
     return Converter(cli, tools)
 
 

@@ -22,6 +22,8 @@ PIPELINE_TYPES = ("LM", "LM_CB", "VLM", "VLM_CB", "AUTO")
 _NPU_WEIGHT_FORMATS = ("int4", "nf4")
 _NPU_QUANTIZATION = ("--sym", "--ratio", "1.0", "--group-size", "-1")
 _GPT_OSS = "gptoss"
+# What the exporter itself tells optimum-cli; the output is its last word.
+_SET_BY_EXPORTER = ("--model", "--output", "--task", "--trust-remote-code", "--weight-format")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class ExportOptions:
 
 def check_combination(options: ExportOptions) -> None:
     """Raise UsageError for options that contradict each other, whatever the model is."""
+    _check_quantization(options.extra_quantization_params)
     if options.max_prompt_len is not None and not options.on_npu:
         raise UsageError(
             f"--max_prompt_len is for an NPU, the target device is {options.target_device}", "leave it out"
@@ -153,6 +156,18 @@ def check_combination(options: ExportOptions) -> None:
         raise UsageError(
             "--prompt_lookup_decoding and --draft_source_model are two ways of the same", "choose one"
         )
+
+
+def _check_quantization(words: tuple[str, ...]) -> None:
+    for number, word in enumerate(words):
+        name = word.partition("=")[0]
+        # argparse takes abbreviations, and a first word that is no option for the output
+        abbreviated = name.startswith("--") and any(option.startswith(name) for option in _SET_BY_EXPORTER)
+        if abbreviated or name.startswith("-m") or (number == 0 and not name.startswith("-")):
+            raise UsageError(
+                f"--extra_quantization_params holds {word!r}, which is for the exporter to say",
+                "leave it out; model, task and weight format have options of their own",
+            )
 
 
 def check_for_kind(options: ExportOptions, kind: Kind, name: str) -> None:

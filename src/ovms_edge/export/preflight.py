@@ -40,6 +40,11 @@ class DiskNeed:
     purpose: str
 
 
+def size_text(size: int) -> str:
+    """Return ``size`` bytes for people."""
+    return f"{size / GB:.1f} GB" if size >= GB // 10 else f"{size / 1_000_000:.1f} MB"
+
+
 def peak_memory(weights: Weights) -> int:
     """Return how many bytes of memory converting a model takes at its peak."""
     return _TOOLS_BYTES + weights.source_bytes * _PEAK_PERCENT_OF_WEIGHTS // 100
@@ -76,9 +81,9 @@ def check_disk(needs: Sequence[DiskNeed]) -> None:
         directory = _existing(together[0].path)
         total, free = sum(need.size for need in together), shutil.disk_usage(directory).free
         if total > free:
-            what = " + ".join(f"{need.purpose} {need.size / GB:.1f}" for need in together)
+            what = " + ".join(f"{need.purpose} {size_text(need.size)}" for need in together)
             raise EdgeError(
-                f"no space on {directory}: {total / GB:.1f} GB needed ({what}), {free / GB:.1f} GB free",
+                f"no space on {directory}: {size_text(total)} needed ({what}), {size_text(free)} free",
                 "free space, or choose another --model_repository_path (HF_HOME for downloads)",
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ovms_edge.config_file.merge import merge_servable, plan_merge
+# config_file is imported when it runs: it needs a package, and --help does without (requirements.py).
 
 
 def base_path_for(target: Path, config_file: Path) -> str:
@@ -15,11 +15,15 @@ def base_path_for(target: Path, config_file: Path) -> str:
 
 def check_mergeable(config_file: Path, name: str, target: Path, ovms_version: str) -> None:
     """Raise EdgeError if the servable could not be entered once the model is there."""
+    from ovms_edge.config_file.merge import plan_merge
+
     plan_merge(config_file, name, base_path_for(target, config_file), ovms_version)
 
 
 def update_config(config_file: Path, name: str, target: Path, ovms_version: str) -> bool:
     """Enter the servable, all else as it was; returns whether that changed the file."""
+    from ovms_edge.config_file.merge import merge_servable
+
     config_file.parent.mkdir(parents=True, exist_ok=True)
     base_path = base_path_for(target, config_file)
     return merge_servable(config_file, name, base_path, ovms_version, dry_run=False).changed

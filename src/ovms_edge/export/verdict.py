@@ -7,8 +7,6 @@ from pathlib import Path
 from ovms_edge.errors import EdgeError
 from ovms_edge.export.progress import Progress
 from ovms_edge.finding import has_errors
-from ovms_edge.graph.check import check_graph
-from ovms_edge.graph.model import read_model_facts
 from ovms_edge.release.content import GRAPH_FILE
 
 
@@ -20,6 +18,9 @@ def check_graph_of(
     Raises EdgeError if OVMS ``ovms_version`` would refuse it. Whether it fits a host is not asked here: this
     is a builder, and a cache_size that does not fit the host that is to serve is the planner's warning.
     """
+    from ovms_edge.graph.check import check_graph  # needs a package, and --help does without
+    from ovms_edge.graph.model import read_model_facts
+
     model = read_model_facts(directory) if directory else None
     findings = check_graph(text, ovms_version, model)
     shown = [finding for finding in findings if directory or finding.severity == "error"]
