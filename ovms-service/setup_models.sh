@@ -8,7 +8,7 @@ usage() {
 usage: ./setup_models.sh [--yes] [-h|--help] [-- EXPORT_MODEL_OPTIONS]
 
 Brings the model into models/:
-  there and whole      nothing to do
+  there and whole      nothing to do; says what was made otherwise than asked for now
   there and damaged    says what is wrong, asks, makes it anew
   not there            asks whether to copy a whole copy that it finds on this machine, else exports
 
@@ -19,10 +19,13 @@ environment (with its default):
   SOURCE_MODEL       Hugging Face id or local directory (Qwen/Qwen2.5-VL-7B-Instruct)
   MODEL_NAME         what applications ask for (Qwen/Qwen2.5-VL-7B-Instruct-ov-int8)
   TARGET_DEVICE      GPU or CPU (GPU)
-  CACHE_SIZE         KV cache in GiB (4; 2 for a host of 16 GiB)
+  CACHE_SIZE         KV cache in GiB (4; give 2 for a host of 16 GiB)
   MODEL_SEARCH_PATH  where to look for copies
                      (/var/lib/ovms-edge/releases:../models:/opt/models:~/models)
   PYTHON             has the packages of export_requirements.txt (.venv/bin/python, else python3)
+
+To make a model that is there and whole as it is asked for now: ./setup_models.sh -- --overwrite_models
+(nothing is converted if only the graph differs).
 
 status: 0 the model is there and whole, 1 it is not, 2 usage
 END
@@ -91,7 +94,20 @@ if [[ $state == damaged:* ]]; then
     replace=(--overwrite_models)
 fi
 
-if [[ $state != whole ]]; then
+overwrite=false
+[[ " ${export_options[*]} " != *" --overwrite_models "* ]] || overwrite=true
+if [[ $state == whole ]] && ! $overwrite; then
+    differences=$(local_models differences --repository models --name "$model_name" \
+        --source "${SOURCE_MODEL:+$source_model}" --device "${TARGET_DEVICE:-}" --cache-size "${CACHE_SIZE:-}")
+    ((${#export_options[@]} == 0)) || differences+="${differences:+$'\n'}not applied: ${export_options[*]}"
+    if [[ -n $differences ]]; then
+        say "models/$model_name is there and stays as it is:"
+        printf '  %s\n' "${differences//$'\n'/$'\n'  }" >&2
+        say "to change it: ./setup_models.sh -- ${export_options[*]} --overwrite_models"
+    fi
+fi
+
+if [[ $state != whole ]] || $overwrite; then
     origin=$source_model
     mapfile -t found < <(local_models find --name "$model_name" --source "$source_model" \
         --weight-format int8 --places "$search_path")

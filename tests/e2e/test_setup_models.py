@@ -8,6 +8,7 @@ import os
 import pty
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,27 @@ def test_a_whole_model_is_left_as_it_is(present: Machine) -> None:
     printed = present.must(SETUP)
     assert f"{MODEL} is whole" in printed
     assert {path: path.stat().st_mtime_ns for path in present.model.iterdir()} == before
+
+
+def test_changed_wishes_are_named_and_applied_where_it_is_said(present: Machine, place: Path) -> None:
+    printed = present.must(f"TARGET_DEVICE=CPU CACHE_SIZE=1 {SETUP} -- --max_num_seqs 2")
+    assert "TARGET_DEVICE GPU, now CPU" in printed
+    assert "CACHE_SIZE 4, now 1" in printed
+    assert "not applied: --max_num_seqs 2" in printed
+    graph = present.model / "graph.pbtxt"
+    assert "cache_size: 4" in graph.read_text()
+    present.must(f"TARGET_DEVICE=CPU CACHE_SIZE=1 {SETUP} --yes -- --overwrite_models", str(place))
+    assert "cache_size: 1" in graph.read_text()
+
+
+def test_without_the_packages_it_says_what_to_install(machine: Machine, tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    result = machine.run(f"PYTHON={bare} {SETUP}")
+    assert result.status == 1
+    assert "pip install -r export_requirements.txt" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_a_damaged_model_is_named_and_replaced_by_a_whole_one(present: Machine, place: Path) -> None:

@@ -133,6 +133,46 @@ def test_another_model_is_no_copy(tmp_path: Path, record: dict[str, str]) -> Non
     assert list(copies(WANTED, [tmp_path])) == []
 
 
+@pytest.mark.parametrize(
+    ("record", "noted", "reason"),
+    [
+        ({"model": "Other/VL", "weight_format": "int8"}, {}, "it was made of Other/VL, not of Qwen/VL"),
+        ({"model": "Qwen/VL", "weight_format": "int4"}, {}, "it holds int4 weights, not int8"),
+        ({}, {"dtype": "int4"}, "it holds int4 weights, not int8"),
+        ({"model": "VL", "weight_format": "int8"}, {}, None),
+        ({"model": "VL-ov-int8", "weight_format": "int8"}, {}, None),
+    ],
+)
+def test_what_a_model_says_of_itself_counts_more_than_its_name(
+    tmp_path: Path, record: dict[str, str], noted: dict[str, str], reason: str | None
+) -> None:
+    model = model_in(tmp_path / NAME)
+    (model / "openvino_config.json").write_text(json.dumps(noted))
+    if record:
+        record_in(model, record)
+    assert list(copies(WANTED, [tmp_path])) == [(model, reason)]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        ([], []),
+        (["--source", "Qwen/VL", "--device", "GPU", "--cache-size", "4"], []),
+        (["--device", "CPU"], ["it was made for TARGET_DEVICE GPU, now CPU"]),
+        (["--cache-size", "1"], ["it was made for CACHE_SIZE 4, now 1"]),
+        (["--source", "Qwen/Other"], ["it was made of Qwen/VL, SOURCE_MODEL is Qwen/Other"]),
+    ],
+)
+def test_wishes_that_the_model_does_not_fulfil_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wishes: list[str], expected: list[str]
+) -> None:
+    model = model_in(tmp_path / NAME)
+    record = {"model": "Qwen/VL", "options": {"device": "GPU", "cache_size": 4}}
+    (model / "export.json").write_text(json.dumps(record))
+    assert main(["differences", "--repository", str(tmp_path), "--name", NAME, *wishes]) == 0
+    assert capsys.readouterr().out.splitlines() == expected
+
+
 def test_unfinished_work_of_an_exporter_is_no_copy(tmp_path: Path) -> None:
     model_in(tmp_path / "Qwen/.VL-ov-int8.exporting/VL-ov-int8")
     assert list(copies(WANTED, [tmp_path])) == []

@@ -12,9 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.export.adopt import held_weight_format
 from ovms_edge.export.content import check_converted
 from ovms_edge.export.place import Place
 from ovms_edge.export.record import check_files, read_record
+from ovms_edge.export.requirements import check_requirements
 from ovms_edge.export.server_config import update_config
 from ovms_edge.export.source import find_source
 from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
@@ -42,22 +44,31 @@ def trouble(directory: Path) -> str | None:
 
 
 def copies(wanted: Wanted, places: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
-    """Yield each directory below ``places`` that holds the wanted model, and what is wrong with it."""
+    """Yield each directory below ``places`` with the wanted model or its name, and what is wrong with it."""
     seen = set()
     for place in places:
         for directory in _model_directories(place, _SEARCH_DEPTH):
             resolved = directory.resolve()
-            if resolved not in seen and _is_wanted(directory, wanted):
-                seen.add(resolved)
-                yield directory, _damage(directory)  # no graph: a copy gets its own
+            if resolved in seen:
+                continue
+            seen.add(resolved)
+            record = _record(directory)
+            named = directory.name == PurePosixPath(wanted.name).name
+            difference = _difference(directory, record, wanted)
+            if named or (record and not difference):
+                yield directory, difference or _damage(directory)  # no graph: a copy gets its own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``state`` or ``find``; returns 0, or 1 with the reason on standard error."""
+    """Run ``state``, ``differences`` or ``find``; returns 0, or 1 with the reason on standard error."""
     options = _parser().parse_args(arguments)
     try:
+        check_requirements()
         if options.command == "state":
             print(_state(options.repository, options.name))
+        elif options.command == "differences":
+            for line in _differences(options):
+                print(line)
         else:
             source = find_source(options.source).name
             places = [Path(entry) for entry in options.places.split(os.pathsep) if entry]
@@ -75,6 +86,7 @@ def _state(repository: Path, name: str) -> str:
     """Return ``absent``, ``whole`` or ``damaged: REASON``; a whole model is in ``config.json`` then."""
     target = repository / name
     place = Place(target)
+    place.check(repository)
     if target.parent.is_dir():
         with place.locked():
             for line in place.recover():
@@ -87,6 +99,24 @@ def _state(repository: Path, name: str) -> str:
     if update_config(config_file, name, target, DEFAULT_OVMS_VERSION):
         print(f"{config_file} serves {name} now", file=sys.stderr)
     return "whole"
+
+
+def _differences(options: argparse.Namespace) -> Iterator[str]:
+    """Yield what is asked for and is not what ``export.json`` says; nothing for a model without one."""
+    record = _record(options.repository / options.name)
+    if not record:
+        return
+    if options.source:
+        source = find_source(options.source).name
+        if not _is_made_of(record, Wanted(options.name, source, "")):
+            yield f"it was made of {record['model']}, SOURCE_MODEL is {source}"
+    made = record.get("options") or {}
+    for variable, wish, held in (
+        ("TARGET_DEVICE", options.device, made.get("device")),
+        ("CACHE_SIZE", options.cache_size, made.get("cache_size")),
+    ):
+        if wish and wish != str(held):
+            yield f"it was made for {variable} {held}, now {wish}"
 
 
 def _find(wanted: Wanted, places: Sequence[Path]) -> None:
@@ -111,11 +141,26 @@ def _model_directories(place: Path, depth: int) -> Iterator[Path]:
                 yield from _model_directories(entry, depth - 1)
 
 
-def _is_wanted(directory: Path, wanted: Wanted) -> bool:
-    if directory.name == PurePosixPath(wanted.name).name:
-        return True
-    record = _json(directory / EXPORT_RECORD) or _json(directory / _RELEASE_MANIFEST).get("source") or {}
-    return (record.get("model"), record.get("weight_format")) == (wanted.source, wanted.weight_format)
+def _record(directory: Path) -> dict[str, Any]:
+    """Return what the model says of its source; empty if nothing."""
+    record = _json(directory / EXPORT_RECORD) or _json(directory / _RELEASE_MANIFEST).get("source")
+    return record if isinstance(record, dict) and record.get("model") else {}
+
+
+def _difference(directory: Path, record: dict[str, Any], wanted: Wanted) -> str | None:
+    """Return why the model is another than the wanted one, as far as it says; None if it may be that."""
+    if record and not _is_made_of(record, wanted):
+        return f"it was made of {record['model']}, not of {wanted.source}"
+    held = record.get("weight_format") or held_weight_format(directory)
+    if held not in (None, wanted.weight_format):
+        return f"it holds {held} weights, not {wanted.weight_format}"
+    return None
+
+
+def _is_made_of(record: dict[str, Any], wanted: Wanted) -> bool:
+    """Return whether it is the source; one made of a directory, or a copy of the model, has the last part."""
+    last_parts = {PurePosixPath(name).name for name in (wanted.source, wanted.name)}
+    return record["model"] == wanted.source or record["model"] in last_parts
 
 
 def _damage(directory: Path) -> str | None:
@@ -147,6 +192,11 @@ def _parser() -> argparse.ArgumentParser:
     state = commands.add_parser("state", help="absent, whole or damaged: REASON")
     state.add_argument("--repository", type=Path, required=True)
     state.add_argument("--name", required=True)
+    differences = commands.add_parser("differences", help="what was asked for and is not so, one a line")
+    differences.add_argument("--repository", type=Path, required=True)
+    differences.add_argument("--name", required=True)
+    for wish in ("--source", "--device", "--cache-size"):
+        differences.add_argument(wish, default="", help="empty: not asked for")
     find = commands.add_parser("find", help="directories with a whole copy, one a line")
     find.add_argument("--name", required=True)
     find.add_argument("--source", required=True)
