@@ -166,6 +166,13 @@ def test_a_damaged_model_is_named_and_replaced_by_a_whole_one(present: Machine, 
     assert digest(present.model / WEIGHTS) == digest(place / NAME / WEIGHTS)
 
 
+def test_a_model_that_was_broken_off_early_is_made_anew(machine: Machine, place: Path) -> None:
+    machine.model.mkdir(parents=True)
+    (machine.model / "config.json").write_text("{}")
+    machine.must(f"{SETUP} --yes", str(place))
+    assert (machine.model / WEIGHTS).exists()
+
+
 def test_a_flipped_bit_is_damage(present: Machine) -> None:
     weights = present.model / WEIGHTS
     content = bytearray(weights.read_bytes())

@@ -13,6 +13,7 @@ from ovms_edge.export.adopt import held_weight_format
 from ovms_edge.export.arguments import parse_arguments
 from ovms_edge.export.command import export_model
 from ovms_edge.export.content import read_export
+from ovms_edge.export.job import prepare
 from ovms_edge.export.optimum import Converter
 from ovms_edge.export.progress import Progress
 from ovms_edge.release.describe import read_source
@@ -64,6 +65,22 @@ def test_draft_model_is_made_below_the_model_checked_and_named_in_the_graph(
     (target / "org-small-draft" / "openvino_detokenizer.xml").unlink()
     with pytest.raises(EdgeError, match=r"org-small-draft/openvino_detokenizer\.xml is missing"):
         run(repository, converter, source, *arguments)
+
+
+def test_draft_model_takes_memory_of_its_own(tmp_path: Path) -> None:
+    shape = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    source, draft = (write_ir(tmp_path / name, {**LM_CONFIG, **shape}) for name in ("text", "small"))
+    command = [
+        "text_generation",
+        "--source_model",
+        str(source),
+        "--model_repository_path",
+        str(tmp_path / "m"),
+    ]
+    alone = prepare(parse_arguments(command)).expected_memory()
+    both = prepare(parse_arguments([*command, "--draft_source_model", str(draft)])).expected_memory()
+    assert both.weights_bytes == 2 * alone.weights_bytes > 0
+    assert both.kv_bytes_per_token == 2 * alone.kv_bytes_per_token > 0
 
 
 def test_another_draft_model_is_another_export(
