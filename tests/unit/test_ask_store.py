@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,26 @@ def test_a_tunnel_that_does_not_open_says_why(tmp_path: Path, monkeypatch: pytes
     called = (tmp_path / "ssh.called").read_text()
     assert ":[::1]:8002 -o BatchMode=yes" in called
     assert called.endswith("-p 22 192.0.2.1\n")
+
+
+def test_the_tunnel_ends_with_a_killed_process(tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\necho $$ > "$0.pid"\nexec sleep 60\n')
+    ssh.chmod(0o755)
+    code = (
+        "from ovms_edge.ask.tunnel import tunnel; from ovms_edge.ask.store import Store\n"
+        "with tunnel(Store('one', ('one',), '127.0.0.1', 1)): pass"
+    )
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    pid = tmp_path / "ssh.pid"
+    deadline = time.monotonic() + 10
+    while not (pid.exists() and pid.read_text().strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.terminate()
+    process.wait()
+    stat = Path("/proc") / pid.read_text().strip() / "stat"
+    while stat.exists() and stat.read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

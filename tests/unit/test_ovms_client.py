@@ -5,7 +5,9 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -291,3 +293,47 @@ def test_a_wrong_key_is_named_though_ovms_says_500(
 def test_a_key_that_no_header_holds_is_refused(key: str) -> None:
     with pytest.raises(UsageError, match="API key"):
         OvmsClient("http://127.0.0.1:9", 1, api_key=key)
+
+
+def test_bytes_that_drip_in_do_not_stretch_the_time() -> None:
+    def drip() -> None:
+        with server.accept()[0] as connection, suppress(OSError):
+            for _ in range(60):
+                connection.sendall(b"H")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(OvmsUnreachableError, match=r"within 0\.3 s"):
+            OvmsClient(f"http://127.0.0.1:{server.getsockname()[1]}", 0.3).servables()
+        assert time.monotonic() - began < 2
+
+
+def test_an_error_of_the_reader_is_not_the_servers(client: OvmsClient, ovms: FakeOvms) -> None:
+    def gone(_: str) -> None:
+        raise BrokenPipeError
+
+    ovms.answers[CHAT] = (200, events("a"))
+    with pytest.raises(BrokenPipeError):
+        client.chat_stream({}, 5, gone)
+
+
+def test_json_too_deep_and_half_a_surrogate_pair_are_no_traceback(client: OvmsClient, ovms: FakeOvms) -> None:
+    ovms.answers["/v1/config"] = (200, b"[" * 100_000)
+    with pytest.raises(OvmsRefusedError, match="not what OVMS answers"):
+        client.servables()
+    ovms.answers[CHAT] = (200, events("\ud83d"))
+    assert client.chat_stream({}, 5).content == "?"
+
+
+def test_an_error_sent_as_data_is_quoted(client: OvmsClient, ovms: FakeOvms) -> None:
+    ovms.answers[CHAT] = (200, b'data: {"error": "no memory"}\n\n')
+    with pytest.raises(OvmsRefusedError, match="broke off its answer: no memory"):
+        client.chat_stream({}, 5)
+
+
+@pytest.mark.parametrize("url", ["http://a/b c", "http://a/\u00e9", f"http://{'a' * 70}"])
+def test_what_no_request_line_holds_is_no_url(url: str) -> None:
+    with pytest.raises(UsageError, match="is no URL"):
+        OvmsClient(url, 1)

@@ -58,8 +58,24 @@ def test_what_ovms_does_not_decode_is_refused_by_name(data: bytes, kind: str) ->
 @pytest.mark.parametrize(
     "data", [b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\x00\x00" * 3, b"BM", b"\x89PNG\r\n\x1a\n"]
 )
-def test_a_cut_off_header_is_no_reason_to_fail(data: bytes) -> None:
-    assert image_from("cut", data).hint == ""
+def test_an_image_that_does_not_say_its_size_is_refused(data: bytes) -> None:
+    with pytest.raises(EdgeError, match="cut does not say its width"):
+        image_from("cut", data)
+
+
+def test_an_image_of_too_many_pixels_is_refused() -> None:
+    with pytest.raises(EdgeError, match="scale it down"):
+        image_from("huge", drawn("PNG")[:16] + b"\0\1\0\0" * 2)
+
+
+def test_a_jpeg_with_fill_bytes_has_its_size() -> None:
+    data = drawn("JPEG").replace(b"\xff\xc0", b"\xff\xff\xff\xc0")
+    assert image_from("filled", data).width == 30
+
+
+def test_a_device_is_no_image() -> None:
+    with pytest.raises(EdgeError, match="no regular file"):
+        read_image(Path("/dev/zero"))
 
 
 def test_a_large_photo_is_sent_with_a_hint() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovms_edge.errors import UsageError
+from ovms_edge.errors import EdgeError, UsageError
 
 if TYPE_CHECKING:
     from ovms_edge.ovms.client import OvmsClient
@@ -85,8 +86,19 @@ def _ask(options: argparse.Namespace) -> None:
         streamed=not options.no_stream,
     )
     shown_as_it_comes = question.streamed and not options.json
-    with _client(options) as client:
-        answer = ask(client, question, _show if shown_as_it_comes else None)
+    shown: list[str] = []
+
+    def show(text: str) -> None:
+        shown.append(text[-1:])
+        _show(text)
+
+    try:
+        with _client(options) as client:
+            answer = ask(client, question, show if shown_as_it_comes else None)
+    except EdgeError:
+        if shown and shown[-1] != "\n" and not sys.stdout.closed:
+            print(flush=True)  # the error starts on a line of its own
+        raise
     if options.json:
         print(json.dumps(to_document(answer), ensure_ascii=False, indent=2))
         return
@@ -95,8 +107,20 @@ def _ask(options: argparse.Namespace) -> None:
 
 
 def _show(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(_printable(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with suppress(OSError):
+            sys.stdout.close()  # or Python tries, and fails, once more at its end
+        raise EdgeError(f"standard output cannot be written: {error.strerror}", "free space there") from error
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` with control characters escaped: a model's words do not steer a terminal."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 
 @contextmanager

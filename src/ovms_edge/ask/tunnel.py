@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import socket
 import subprocess
 import time
@@ -12,6 +14,8 @@ from ovms_edge.ask.store import Store
 from ovms_edge.errors import EdgeError
 
 _LOOPBACK = "127.0.0.1"
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None)  # loaded before any fork
 _POLL_SECONDS = 0.05
 _OPEN_SECONDS = 30
 _END_SECONDS = 5
@@ -19,7 +23,7 @@ _END_SECONDS = 5
 
 @contextmanager
 def tunnel(store: Store) -> Iterator[str]:
-    """Yield the URL at which ``store``'s OVMS is found here; the tunnel ends with the block.
+    """Yield the URL at which ``store``'s OVMS is found here; it ends with the block, or with this process.
 
     Host keys are checked as the inventory says. Raises EdgeError if it does not open.
     """
@@ -30,12 +34,17 @@ def tunnel(store: Store) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_die_with_parent,
     )
     try:
         _wait_until_open(process, port, store)
         yield f"http://{_LOOPBACK}:{port}"
     finally:
         _end(process)
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _command(store: Store, port: int) -> list[str]:

@@ -73,6 +73,26 @@ def stream(
 
     ``on_text`` is called with each piece of text as it comes.
     """
+    try:
+        return _receive(server, body, timeout, on_text)
+    except _OwnError as error:
+        raise error.cause from None
+
+
+class _OwnError(Exception):
+    """An OSError of ``on_text``, which is none of the server's."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+def _receive(
+    server: Server,
+    body: Mapping[str, Any],
+    timeout: float,
+    on_text: Callable[[str], None] | None,
+) -> Completion:
     started = time.monotonic()
     request = {**body, "stream": True, "stream_options": {"include_usage": True}}
     answer = _Answer()
@@ -81,15 +101,16 @@ def stream(
             if data == "[DONE]":
                 return answer.completion(time.monotonic() - started)
             seconds = time.monotonic() - started
-            if seconds > timeout:
-                raise server.silent(f"POST {CHAT_PATH}", timeout)
             event = server.json(CHAT_PATH, data.encode())
             try:
                 text = answer.take(event, seconds)
             except (KeyError, TypeError, AttributeError) as error:
                 raise server.malformed(CHAT_PATH, event) from error
             if text and on_text:
-                on_text(text)
+                try:
+                    on_text(text)
+                except OSError as error:
+                    raise _OwnError(error) from error
     raise OvmsUnreachableError(
         f"OVMS at {server.url} ended a stream without [DONE]", "see the log of its container"
     )
@@ -125,12 +146,14 @@ class _Answer:
 
 
 def _events(response: HTTPResponse) -> Iterator[str]:
-    """Yield the data of each server-sent event; an error in mid-stream comes as bare JSON."""
+    """Yield the data of each server-sent event; an error in mid-stream comes as JSON, bare or as data."""
     for line in response:
         text = line.decode(errors="replace").strip()
         if text.startswith("data:"):
-            yield text.removeprefix("data:").strip()
-        elif text.startswith('{"error"'):
+            text = text.removeprefix("data:").strip()
+            if not text.startswith('{"error"'):
+                yield text
+        if text.startswith('{"error"'):
             raise OvmsRefusedError(
                 f"OVMS broke off its answer: {error_text(text)}", "see the log of the container"
             )
@@ -139,7 +162,7 @@ def _events(response: HTTPResponse) -> Iterator[str]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
-    return value
+    return value.encode(errors="replace").decode()  # JSON may hold half a surrogate pair, no output takes it
 
 
 def _count(value: object) -> int:

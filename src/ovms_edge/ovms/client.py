@@ -44,7 +44,7 @@ class ServableStatus:
 
 
 class OvmsClient:
-    """The REST API at ``url`` (``http://HOST:PORT``). Times out after ``timeout`` seconds without a byte.
+    """The REST API at ``url`` (``http://HOST:PORT``). Each answer has ``timeout`` seconds.
 
     ``ca_file`` (PEM) is trusted for https in place of the system's; ``api_key`` is what OVMS was started
     with. Every call raises OvmsUnreachableError or OvmsRefusedError.

@@ -7,8 +7,11 @@ nothing here (http.client reads neither).
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +45,9 @@ class Server:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.url)
+            (parts.hostname or "").encode("idna")  # a label that is too long is a UnicodeError
             valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            valid = valid and parts.path.isascii() and self.url.isprintable() and " " not in self.url
         except ValueError:
             valid = False
         if not valid or parts.username or parts.query or parts.fragment:
@@ -56,10 +61,15 @@ class Server:
     ) -> Iterator[HTTPResponse]:
         """Send a request and yield the response, if it is 200.
 
-        ``timeout`` is in seconds without a byte. Raises OvmsUnreachableError and OvmsRefusedError.
+        ``timeout`` is in seconds, from the connection to the last byte that is read.
+        Raises OvmsUnreachableError and OvmsRefusedError.
         """
+        deadline = time.monotonic() + timeout
         connection = self._connect(timeout)
         try:
+            connection.connect()
+            timed: Any = _TimedSocket(connection.sock, deadline)
+            connection.sock = timed
             data = json.dumps(body).encode() if body is not None else None
             connection.request(method, urlsplit(self.url).path.rstrip("/") + path, data, self._headers(data))
             response = connection.getresponse()
@@ -92,7 +102,7 @@ class Server:
         """Return the JSON in an answer, whatever its shape; raises OvmsRefusedError if it is none."""
         try:
             return json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.malformed(path, data[:200]) from error
 
     def malformed(self, path: str, found: object) -> OvmsRefusedError:
@@ -136,9 +146,50 @@ class Server:
         )
 
 
+class _TimedSocket:
+    """What http.client uses of a socket, all of it until one deadline (a timeout is for one read)."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+
+    def sendall(self, data: bytes) -> None:
+        _limit(self._sock, self._deadline)
+        self._sock.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self._sock, self._deadline))
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+        self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open until both are closed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        _limit(self._sock, self._deadline)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _limit(sock: socket.socket, deadline: float) -> None:
+    rest = deadline - time.monotonic()
+    if rest <= 0:
+        raise TimeoutError
+    sock.settimeout(rest)
+
+
 def error_text(text: str) -> str:
     """Return the message in OVMS's error document, or the start of what came instead."""
     try:
         return str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return text[:300]

@@ -11,6 +11,9 @@ from ovms_edge.errors import EdgeError
 _LARGE_PIXELS = 2_000_000
 _CONVERT = "convert it to JPEG or PNG first"
 _START_BYTES = 32
+_MOST_BYTES = 20_000_000  # ours, that of OVMS for images by URL; far below its limit for a request
+_MOST_PIXELS = 100_000_000  # ours: OVMS decodes to 3 bytes a pixel, in memory, before it scales
+_SCALE = "scale it down"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ def read_image(path: Path) -> Image:
     src/llm/apis/openai_completions.cpp). Raises EdgeError for anything else.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise EdgeError(f"{path} is no regular file", "give the path of an image")
+        if path.stat().st_size > _MOST_BYTES:
+            raise EdgeError(f"{path} is larger than {_MOST_BYTES} bytes", _SCALE)
         data = path.read_bytes()
     except OSError as error:
         raise EdgeError(f"{path} cannot be read: {error.strerror}", "give the path of an image") from error
@@ -54,7 +61,16 @@ def read_image(path: Path) -> Image:
 
 
 def image_from(name: str, data: bytes) -> Image:
-    """Return ``data`` as an image; raises EdgeError if it is none that OVMS decodes."""
+    """Return ``data`` as an image; raises EdgeError if it is none that OVMS decodes, or of no sane size."""
+    image = _image(name, data)
+    if not image.width or not image.height:
+        raise EdgeError(f"{name} does not say its width and height: it is cut off", "export it again")
+    if image.width * image.height > _MOST_PIXELS:
+        raise EdgeError(f"{name} has {image.width}x{image.height} pixels, more than {_MOST_PIXELS}", _SCALE)
+    return image
+
+
+def _image(name: str, data: bytes) -> Image:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return Image(name, "image/png", data, _number(data[16:20], "big"), _number(data[20:24], "big"))
     if data.startswith(b"\xff\xd8\xff"):
@@ -85,6 +101,9 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     at = 2
     while at + 9 < len(data) and data[at] == 0xFF:
         marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
         # SOF0 to SOF15, without the three that are tables (DHT, JPG, DAC)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return _number(data[at + 7 : at + 9], "big"), _number(data[at + 5 : at + 7], "big")
