@@ -85,3 +85,8 @@ def test_nothing_is_read_after_a_zero_byte() -> None:
 def test_a_number_that_64_bits_do_not_hold_is_no_integer() -> None:
     assert isinstance(read_document(str(2**64)).value, float)
     assert isinstance(read_document(str(2**64 - 1)).value, int)
+
+
+def test_a_number_of_5000_digits_is_refused_as_ovms_does() -> None:
+    with pytest.raises(JsonSyntaxError, match="Number too big"):
+        read_document("9" * 5000)

@@ -137,3 +137,21 @@ def test_a_merge_that_is_killed_leaves_the_old_file_or_the_new(tmp_path: Path) -
 def base_path(file: Path) -> str:
     (entry,) = json.loads(file.read_text())["model_config_list"]
     return str(entry["config"]["base_path"])
+
+
+def test_a_link_and_the_mode_of_its_file_stay(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.json", tmp_path / "config.json"
+    real.write_text('{"model_config_list": []}')
+    real.chmod(0o640)
+    link.symlink_to(real)
+    assert merge(link)
+    assert link.is_symlink()
+    assert "vlm" in real.read_text()
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_older_version_and_an_empty_base_path_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="mediapipe_config_list"):
+        merge_servable(tmp_path / "config.json", "vlm", "vlm", "2025.0", dry_run=False)
+    with pytest.raises(EdgeError, match="base-path is empty"):
+        merge(tmp_path / "config.json", base_path="")

@@ -183,3 +183,7 @@ def test_a_key_given_twice_is_an_error_only_where_ovms_counts_keys(text: str, fo
 def test_a_version_that_nobody_knows_is_refused() -> None:
     with pytest.raises(EdgeError, match="2023"):
         check_config('{"model_config_list": []}', "2023.3")
+
+
+def test_the_later_value_of_a_key_is_checked_too() -> None:
+    assert errors('{"model_config_list": [], "model_config_list": 5}')

@@ -23,6 +23,8 @@ from ovms_edge.finding import Finding, has_errors
 
 def read_config_text(path: Path) -> str:
     """Return the text of ``path``; raises EdgeError."""
+    if path.exists() and not path.is_file():
+        raise EdgeError(f"{path} is no regular file", "give the path of a config.json")
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -56,7 +58,7 @@ def check_config(
             f'OVMS logs "Configuration file is not a valid JSON file. Error: {error.logged}"; {AT_START}'
         )
         return [Finding("error", JSON_INVALID, message, error.remedy, error.line, error.column)]
-    found = repeated_key_findings(document) + schema_findings(document, version)
+    found = repeated_key_findings(document, version) + schema_findings(document, version)
     if has_errors(found):
         return _in_file_order(found)
     try:

@@ -23,6 +23,7 @@ _EXPONENT = re.compile(r"[eE][+-]?[0-9]+")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WORDS = {"true": True, "false": False, "null": None}
 _decode = json.JSONDecoder().raw_decode
+_MOST_DIGITS = 20  # of 64 bits, with a sign
 _DEEPEST = 100  # levels; the schema of OVMS has 8
 _STRING_ERRORS = {  # Python's words, and RapidJSON's
     "Unterminated string": "Missing a closing quotation mark in string.",
@@ -42,13 +43,17 @@ class JsonSyntaxError(EdgeError):
 
 @dataclass
 class Document:
-    """``value`` is the content; ``repeated`` are keys given again, as path and offset of the later one."""
+    """``value`` is the content; ``repeated`` are keys given again, as path and offset of the later one.
+
+    ``later`` holds their values by that offset.
+    """
 
     text: str
     value: Any = None
     values: dict[JsonPath, int] = field(default_factory=dict)
     keys: dict[JsonPath, int] = field(default_factory=dict)
     repeated: list[tuple[JsonPath, int]] = field(default_factory=list)
+    later: dict[int, Any] = field(default_factory=dict)
 
     def place(self, path: JsonPath) -> tuple[int, int]:
         """Return line and column of the value at ``path``."""
@@ -135,7 +140,7 @@ class _Parser:
         if key in found:
             self._document.repeated.append((path, key_at))
             places = dict(self._document.values), dict(self._document.keys)
-            self._value(path)
+            self._document.later[key_at] = self._value(path)
             self._document.values, self._document.keys = places
             return
         self._document.keys[path] = key_at
@@ -183,7 +188,7 @@ class _Parser:
                     self._fail(logged)
                 self._at, real = part.end(), True
         digits = self._text[start : self._at]
-        if not real and -(2**63) <= int(digits) < 2**64:
+        if not real and len(digits) <= _MOST_DIGITS and -(2**63) <= int(digits) < 2**64:
             return int(digits)
         value = float(digits)  # what 64 bits do not hold is a double, and no integer for the schema
         if value in (float("inf"), float("-inf")):

@@ -9,12 +9,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovms_edge.config_file.check import check_config, read_config_text
 from ovms_edge.config_file.document import read_document
-from ovms_edge.errors import EdgeError
+from ovms_edge.config_file.schema import GRAPHS_AMONG_MODELS, version_tuple
+from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.ovms.config import with_servable
 from ovms_edge.release.durable import write_atomically
 
@@ -49,23 +50,37 @@ def merge_servable(file: Path, name: str, base_path: str, ovms_version: str, *, 
     A reader finds the old content or the new. Raises EdgeError for a file that OVMS would refuse, before or
     after, and then leaves it as it is.
     """
+    given, file = file, file.resolve()  # a link stays one, and the directory behind it is held
+    if not base_path:
+        raise UsageError("--base-path is empty", "give the directory of the model")
     if not file.parent.is_dir():
         raise EdgeError(f"no directory {file.parent}", "make it first, or correct the path")
     try:
         with _locked(file.parent):
             merge = plan_merge(file, name, base_path, ovms_version)
             if merge.changed and not dry_run:
-                write_atomically(file, merge.after.encode())
+                _write(file, merge.after.encode())
     except OSError as error:
         raise EdgeError(
             f"{file} cannot be written: {error.strerror}",
             "mend the permissions of its directory, or the disk",
         ) from error
-    return merge
+    return replace(merge, file=given)
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Replace the content; mode and owner of a file that is there stay, or OSError is raised."""
+    old = file.stat() if file.exists() else None
+    write_atomically(file, data, like=old)
 
 
 def plan_merge(file: Path, name: str, base_path: str, ovms_version: str) -> Merge:
     """Return what entering ``name`` would do; raises EdgeError as ``merge_servable``."""
+    if version_tuple(ovms_version) < GRAPHS_AMONG_MODELS:
+        raise EdgeError(
+            f"OVMS {ovms_version} looks for graphs in mediapipe_config_list, which merge does not write",
+            f'enter {{"name": "{name}", "base_path": "{base_path}"}} there yourself',
+        )
     before = read_config_text(file) if file.exists() else ""
     _require_accepted(before or _EMPTY, file, ovms_version, "mend it first (ovms-edge config check)")
     document = read_document(before or _EMPTY)

@@ -20,6 +20,7 @@ from ovms_edge.config_file.schema import (
     GRAPHS_AMONG_MODELS,
     NO_STATEFUL_MODELS,
     STATEFUL_KEYS,
+    Schema,
     Version,
     config_schema,
 )
@@ -77,15 +78,28 @@ def _violations(document: Document, version: Version) -> Iterator[_Violation]:
         yield _Violation(str(error.validator), error.validator_value, error.instance, path, keys)
 
 
-def repeated_key_findings(document: Document) -> list[Finding]:
+def repeated_key_findings(document: Document, version: Version) -> list[Finding]:
     """Return a finding for each key given again."""
-    return [_repeated(document, path, offset) for path, offset in document.repeated]
+    schema = config_schema(version)
+    return [_repeated(document, path, offset, schema) for path, offset in document.repeated]
 
 
-def _repeated(document: Document, path: JsonPath, offset: int) -> Finding:
+def _subschema(schema: Schema, path: JsonPath) -> Schema:
+    """Return what counts at ``path``; an empty schema takes anything."""
+    for step in path:
+        inner = schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
+        inner = inner or schema.get("additionalProperties")
+        schema = inner if isinstance(inner, dict) else {}
+    return schema
+
+
+def _repeated(document: Document, path: JsonPath, offset: int, schema: Schema) -> Finding:
     place = line_and_column(document.text, offset)
     if _holds_one_key(path[:-1]):
         message = f"{path[-1]!r} stands twice in an object that may hold one key: {_LOGGED}"
+        return Finding("error", JSON_INVALID, message, "keep one of them", *place, show_path(path))
+    for violation in Draft4Validator(_subschema(schema, path)).iter_errors(document.later[offset]):
+        message = f"{path[-1]!r} stands twice, and OVMS checks this one, too ({violation.message}): {_LOGGED}"
         return Finding("error", JSON_INVALID, message, "keep one of them", *place, show_path(path))
     message = f"{path[-1]!r} stands twice: OVMS takes the first, and never reads this one"
     return Finding("warning", "repeated_key", message, "keep one of them", *place, show_path(path))

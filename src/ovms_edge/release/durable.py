@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``: a reader finds the old content or the new, never a part."""
+def write_atomically(path: Path, data: bytes, like: os.stat_result | None = None) -> None:
+    """Replace ``path`` by ``data``: a reader finds the old content or the new, never a part.
+
+    The new file has owner and mode of ``like``, without it those of the caller and 0644.
+    """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fchmod(stream.fileno(), 0o644)
+            if like and (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(stream.fileno(), like.st_uid, like.st_gid)
+            os.fchmod(stream.fileno(), stat.S_IMODE(like.st_mode) if like else 0o644)
             os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
