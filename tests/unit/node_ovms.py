@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class FakeOvms:
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     configs: list[dict[str, Any]] = field(default_factory=list)  # one after the other, the last one stays
     requests: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)  # Authorization of each of them
+    seconds_to_answer: float = 0.0
 
 
 @contextmanager
@@ -50,6 +53,8 @@ def serve(ovms: FakeOvms) -> Iterator[FakeOvms]:
 
         def do_POST(self) -> None:
             ovms.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            ovms.keys.append(self.headers["Authorization"])
+            time.sleep(ovms.seconds_to_answer)
             self.reply(*ovms.answers.get(self.path, (404, b'{"error": "no such path"}')))
 
         def reply(self, status: int, data: bytes) -> None:

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ovms_edge.cli import main
 from tests.unit.node_ovms import SERVABLE, FakeOvms, events, serve
@@ -106,6 +110,50 @@ def test_the_key_is_the_first_line_of_its_file(
     shown = capsys.readouterr().err
     assert f"the first line of {file} is empty" in shown
     assert "secret" not in shown
+    assert ovms.keys == ["Bearer secret"]
+
+
+def test_without_a_key_none_is_sent(ovms: FakeOvms) -> None:
+    assert ask(ovms, "What?") == 0
+    assert ovms.keys == [None]
+
+
+def test_answers_are_those_of_greedy_decoding(ovms: FakeOvms) -> None:
+    assert ask(ovms, "What?") == 0
+    assert ovms.requests[0]["temperature"] == 0
+
+
+def test_an_answer_that_takes_longer_than_the_timeout_is_an_error(
+    ovms: FakeOvms, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ovms.seconds_to_answer = 3.0
+    assert ask(ovms, "--timeout", "0.3", "What?") == 1
+    assert "within 0.3 s" in capsys.readouterr().err
+
+
+def test_a_large_image_is_sent_with_a_hint(
+    ovms: FakeOvms, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (4000, 3000)).save(tmp_path / "photo.png")
+    assert ask(ovms, "--image", str(tmp_path / "photo.png"), "What?") == 0
+    assert "hint: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_an_output_that_is_full_is_not_the_servers_fault(ovms: FakeOvms, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "ovms_edge.cli", "ask", "--url", f"http://127.0.0.1:{ovms.port}"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, *words, "What?"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("ovms-edge: standard output cannot be written: No space left")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_the_way_to_a_store_is_the_inventorys(
     ("name", "said"),
     [
         ("nobody", "No hosts matched"),
-        ("stores", "does not tell"),
+        ("stores", "stores names 5 hosts"),
         ("local", "reached by local"),
         ("unset", "no_such_variable"),
     ],

@@ -269,6 +269,19 @@ def test_a_graph_among_models_is_found_since_2025_1(tmp_path: Path, version: str
     assert codes(check(older_form, tmp_path, version, graphs=False), "error") == []
 
 
+def test_a_plain_model_is_said_to_be_unchecked(tmp_path: Path) -> None:
+    (tmp_path / "m/1").mkdir(parents=True)
+    found = check({"model_config_list": models({"name": "m", "base_path": "m"})}, tmp_path)
+    assert [(finding.severity, finding.code) for finding in found] == [("note", "not_checked")]
+
+
+def test_a_plain_model_without_base_path_is_not_looked_for_below_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a/m/1").mkdir(parents=True)
+    found = check({"model_config_list": models({"name": "a/m"})}, tmp_path)
+    assert f'No version found for model in path: {tmp_path}"' in found[0].message
+    assert codes(found, "error") == ["MEDIAPIPE_DEFINITION_NAME_MISSING"]
+
+
 def test_without_the_directory_an_older_version_is_warned_about_what_may_be_a_graph() -> None:
     config = {"model_config_list": models({"name": "n", "base_path": "n"})}
     assert codes(check(config, version="2025.0")) == ["graph_among_models"]

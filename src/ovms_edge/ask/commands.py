@@ -100,9 +100,9 @@ def _ask(options: argparse.Namespace) -> None:
             print(flush=True)  # the error starts on a line of its own
         raise
     if options.json:
-        print(json.dumps(to_document(answer), ensure_ascii=False, indent=2))
+        _show(f"{json.dumps(to_document(answer), ensure_ascii=False, indent=2)}\n")
         return
-    print("" if shown_as_it_comes else answer.content, flush=True)
+    _show("\n" if shown_as_it_comes else f"{answer.content}\n")
     sys.stderr.write(f"{summary(answer, options.max_tokens)}\n")
 
 

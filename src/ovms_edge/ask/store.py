@@ -72,6 +72,11 @@ def _variables(name: str, inventory: Path | None) -> dict[str, Any]:
         raise EdgeError(
             f"the inventory did not tell within {_SECONDS} s how to reach {name}", "try ansible-inventory"
         ) from error
+    hosts = re.findall(r"^(\S+) \| (?:SUCCESS|FAILED!) => ", done.stdout, re.MULTILINE)
+    if len(hosts) > 1:
+        raise EdgeError(
+            f"{name} names {len(hosts)} hosts of the inventory", f"give one of them, such as {hosts[0]}"
+        )
     # Ansible writes errors of templates before the result
     result = re.search(rf"^{re.escape(name)} \| (?:SUCCESS|FAILED!) => ", done.stdout, re.MULTILINE)
     if not result:

@@ -68,6 +68,9 @@ def _model(document: Document, servable: Servable, version: Version) -> Iterator
     directory = servable.directory
     if directory is None:
         return
+    if "base_path" not in servable.settings and servable.graph_file is None:
+        # a graph without base_path is looked for below its name, a plain model is not (src/modelconfig.cpp)
+        directory = directory.parents[len(Path(servable.name).parts) - 1]
     escaped = ".." in Path(str(servable.settings.get("base_path", ""))).parts
     if escaped or not directory.is_dir():
         why = 'leaves by "..", which OVMS forbids' if escaped else "does not exist"
@@ -76,7 +79,10 @@ def _model(document: Document, servable: Servable, version: Version) -> Iterator
         yield _at_base(document, servable, "error", "PATH_INVALID", message, fix)
         return
     if _has_versions(directory) and servable.graph_file is None:
-        return  # a classic model
+        message = f"{servable.name} is a plain model, no graph: its own settings and files are not checked"
+        fix = "see OVMS's log after the start"
+        yield _at_base(document, servable, "note", "not_checked", message, fix)
+        return
     yield _at_base(
         document,
         servable,
