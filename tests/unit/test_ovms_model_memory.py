@@ -29,7 +29,7 @@ def test_a_text_only_model_has_its_layers_at_the_top(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (None, "config.json cannot be read: No such file"),
+        (None, "config.json is missing"),
         ("{", "config.json is not JSON"),
         ("[]", "config.json is not a JSON object"),
         ('{"model_config_list": []}', "config.json is OVMS's, not the model's"),

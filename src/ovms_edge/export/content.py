@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.export.architecture import Kind
 from ovms_edge.export.record import ExportRecord, check_files, read_record
 from ovms_edge.ovms.ir import VISION_LANGUAGE_MODELS, check_ir
+from ovms_edge.ovms.json_file import read_object
 from ovms_edge.release.content import EXPORT_RECORD, GRAPH_FILE
 
 # What openvino.genai reads besides the IR (src/cpp/src/visual_language/vlm_config.cpp,
@@ -24,6 +23,7 @@ _FILES_OF_MODEL = (
     *("vocab.json", "merges.txt", "*preprocessor_config.json", "processor_config.json", "chat_template.*"),
     *(GRAPH_FILE, EXPORT_RECORD, "README*", "LICENSE*"),
 )
+_COMPLETE = "export the model again from a source that is complete"
 CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
@@ -32,7 +32,7 @@ def check_converted(directory: Path) -> Kind:
     models = [pair.xml_path.stem for pair in check_ir(directory)]
     kind: Kind = "VLM" if VISION_LANGUAGE_MODELS[0] in models else "LM"
     for name in _REQUIRED_JSON_OF_KIND[kind]:
-        _read_json(directory / name)
+        read_object(directory / name, _COMPLETE)
     if kind == "VLM" and not has_chat_template(directory):
         raise EdgeError(
             f"{directory} holds no chat template: chat completions could not build a prompt",
@@ -43,7 +43,7 @@ def check_converted(directory: Path) -> Kind:
 
 def has_chat_template(directory: Path) -> bool:
     """Return whether chat completions can build a prompt; a language model may do without: completions."""
-    in_tokenizer = "chat_template" in _read_json(directory / "tokenizer_config.json")
+    in_tokenizer = "chat_template" in read_object(directory / "tokenizer_config.json", _COMPLETE)
     return in_tokenizer or any((directory / name).is_file() for name in CHAT_TEMPLATES)
 
 
@@ -74,15 +74,3 @@ def _is_of_model(path: Path) -> bool:
     """Return whether a model that was broken off holds ``path``; a repository's config.json is OVMS's."""
     known = path.is_file() and any(path.match(pattern) for pattern in _FILES_OF_MODEL)
     return known and not (path.name == "config.json" and b"_config_list" in path.read_bytes())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise EdgeError(f"{path} is missing", "export the model again from a source that has it") from error
-    except ValueError as error:
-        raise EdgeError(f"{path} is damaged: {error}", "export the model again") from error
-    if not isinstance(document, dict):
-        raise EdgeError(f"{path} holds no JSON object", "export the model again")
-    return document

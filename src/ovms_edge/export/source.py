@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.export.architecture import Kind, model_kind
 from ovms_edge.export.progress import Progress
 from ovms_edge.export.weights import Weights, hub_weights, local_weights
+from ovms_edge.ovms.json_file import read_object
 
 if TYPE_CHECKING:
     from ovms_edge.export.hub import HubModel
@@ -139,7 +139,12 @@ def examine(model: SourceModel, revision: str | None = None) -> Source:
 
 def _examine_directory(model: SourceModel, directory: Path) -> Source:
     files = {path.relative_to(directory).as_posix(): path.stat().st_size for path in _files(directory)}
-    return Source(model, _read_config(directory / MODEL_CONFIG), files, local_weights(directory))
+    return Source(
+        model,
+        read_object(directory / MODEL_CONFIG, "download the model again"),
+        files,
+        local_weights(directory),
+    )
 
 
 def _hub_client() -> ModuleType:
@@ -174,15 +179,3 @@ def _files(directory: Path) -> list[Path]:
     return sorted(
         path for path in found if not any(p.startswith(".") for p in path.relative_to(directory).parts)
     )
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_bytes())
-    except OSError as error:
-        raise EdgeError(f"{path} cannot be read: {error.strerror}", "download the model again") from error
-    except ValueError as error:
-        raise EdgeError(f"{path} is not JSON: {error}", "download the model again") from error
-    if not isinstance(config, dict):
-        raise EdgeError(f"{path} holds no JSON object", "download the model again")
-    return config

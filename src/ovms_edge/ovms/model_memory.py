@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.ovms.json_file import read_object
 
 MODEL_CONFIG = "config.json"
 # One of these is there in whatever OVMS serves as text generation: of a vision-language model, of a plain one
@@ -76,14 +76,7 @@ def _count(fields: dict[str, Any], name: str) -> int:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise EdgeError(f"{path} cannot be read: {error.strerror}", "export the model again") from error
-    except ValueError as error:
-        raise EdgeError(f"{path} is not JSON: {error}", "export the model again") from error
-    if not isinstance(document, dict):
-        raise EdgeError(f"{path} is not a JSON object", "export the model again")
+    document = read_object(path)
     if any(key in document for key in _OVMS_CONFIG_KEYS):
         raise EdgeError(
             f"{path} is OVMS's, not the model's",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.graph.reader import read_graph
+from ovms_edge.ovms.json_file import read_object
 from ovms_edge.release.content import EXPORT_RECORD, GRAPH_FILE
 
 HOST_OPTIONS = ("models_path", "device")  # each node's own
@@ -19,7 +19,7 @@ def read_source(model: Path) -> dict[str, Any]:
     Its digests of files are left out: the manifest has its own.
     """
     path = model / EXPORT_RECORD
-    record = _read_object(path) if path.exists() else {}
+    record = read_object(path) if path.exists() else {}
     return {name: value for name, value in record.items() if name != "files"}
 
 
@@ -37,15 +37,3 @@ def read_graph_defaults(model: Path, ovms_version: str) -> dict[str, Any]:
     if not options:
         raise EdgeError(f"{path} has no LLMCalculatorOptions", "export the model again as text_generation")
     return {name: value for name, value in options.items() if name not in HOST_OPTIONS}
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise EdgeError(f"{path} cannot be read: {error.strerror}", "export the model again") from error
-    except ValueError as error:
-        raise EdgeError(f"{path} is not JSON: {error}", "export the model again") from error
-    if not isinstance(document, dict):
-        raise EdgeError(f"{path} is not a JSON object", "export the model again")
-    return document
