@@ -188,7 +188,9 @@ def test_requests_during_a_reload_are_answered_500_after_half_a_second(fleet: Fl
     refused = [(body, seconds) for status, body, seconds in answers if status == 500]
     assert refused
     assert all(body == {"error": "Mediapipe is not loaded yet"} for body, _ in refused)
-    assert all(seconds >= 0.4 for _, seconds in refused)
+    # One at most had its graph already when the reload took it away, and is refused without a wait.
+    assert sum(seconds < 0.4 for _, seconds in refused) <= 1
+    assert any(seconds >= 0.4 for _, seconds in refused)
 
 
 def test_while_reloading_the_state_is_loading_without_error(fleet: Fleet) -> None:
