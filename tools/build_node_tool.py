@@ -13,6 +13,7 @@ from pathlib import Path
 _SOURCE = Path(__file__).resolve().parent.parent / "src"
 _PATTERNS = (
     "ovms_edge/__init__.py",
+    "ovms_edge/chunks.py",
     "ovms_edge/errors.py",
     "ovms_edge/manifest.py",
     "ovms_edge/oci.py",

@@ -17,6 +17,7 @@ SCHEMA = "ovms-edge.release/1"
 SIGNATURE_NAMESPACE = "ovms-edge-release"
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.json.sig"
+CHUNKS_DIRECTORY = ".chunks"  # the chunk indexes of a release, each by its sha256
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")  # also a valid OCI repository component
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # also a valid OCI tag
@@ -47,7 +48,10 @@ class ReleaseRef:
 
 @dataclass(frozen=True)
 class ReleaseFile:
-    """One file of a release. ``size`` in bytes; ``chunk_index`` is the sha256 of its chunk index, if any."""
+    """One file of a release. ``size`` in bytes; ``chunk_index`` is the sha256 of its chunk index.
+
+    It is None for a file of one chunk, and in releases made before there were indexes.
+    """
 
     path: str
     size: int
@@ -85,6 +89,11 @@ class Manifest:
     def ref(self) -> ReleaseRef:
         """Name and version."""
         return ReleaseRef(self.name, self.version)
+
+    @property
+    def chunk_indexes(self) -> tuple[str, ...]:
+        """The sha256 of every chunk index, once and in the order of the files."""
+        return tuple(dict.fromkeys(file.chunk_index for file in self.files if file.chunk_index))
 
     @property
     def total_bytes(self) -> int:
@@ -157,10 +166,12 @@ def _check_files(files: tuple[ReleaseFile, ...]) -> None:
             raise ValueError(f"file path {file.path!r} is not relative, plain and unique")
         if seen.intersection(str(parent) for parent in path.parents):
             raise ValueError(f"file path {file.path!r} lies below another file")
-        if path.parts[0] in (MANIFEST_FILE, SIGNATURE_FILE):
+        if path.parts[0] in (MANIFEST_FILE, SIGNATURE_FILE, CHUNKS_DIRECTORY):
             raise ValueError(f"file path {file.path!r} is reserved")
         if not _is_count(file.size) or not _SHA256.fullmatch(file.sha256):
             raise ValueError(f"size or sha256 of {file.path!r} is malformed")
+        if file.chunk_index is not None and not _SHA256.fullmatch(file.chunk_index):
+            raise ValueError(f"chunk_index of {file.path!r} is malformed")
         seen.add(file.path)
     if not files:
         raise ValueError("no files")

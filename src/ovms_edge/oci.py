@@ -12,6 +12,7 @@ from ovms_edge.errors import UsageError
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 RELEASE_MANIFEST = "application/vnd.ovms-edge.release.manifest.v1+json"
 RELEASE_SIGNATURE = "application/vnd.ovms-edge.release.signature.v1"
+CHUNK_INDEX = "application/vnd.ovms-edge.release.chunks.v1"
 
 _LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 

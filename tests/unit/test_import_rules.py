@@ -11,10 +11,25 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src"
 NODE_MODULES = sorted(
     path
-    for pattern in ("__init__.py", "errors.py", "manifest.py", "oci.py", "node/*.py", "ovms/*.py")
+    for pattern in (
+        "__init__.py",
+        "chunks.py",
+        "errors.py",
+        "manifest.py",
+        "oci.py",
+        "node/*.py",
+        "ovms/*.py",
+    )
     for path in (SOURCE / "ovms_edge").glob(pattern)
 )
-OWN = ("ovms_edge.node", "ovms_edge.ovms", "ovms_edge.manifest", "ovms_edge.oci", "ovms_edge.errors")
+OWN = (
+    "ovms_edge.node",
+    "ovms_edge.ovms",
+    "ovms_edge.manifest",
+    "ovms_edge.oci",
+    "ovms_edge.errors",
+    "ovms_edge.chunks",
+)
 
 
 def imported(tree: ast.AST) -> set[str]:

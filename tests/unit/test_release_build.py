@@ -4,10 +4,12 @@ import fcntl
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ovms_edge.chunks import ChunkIndex
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import Manifest, ReleaseRef
 from ovms_edge.release import build as build_module
@@ -56,6 +58,40 @@ def test_files_are_the_models_with_their_digests(model: Path, tmp_path: Path) ->
         data = (built.directory / file.path).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (file.size, file.sha256)
         assert data == (model / file.path).read_bytes()
+
+
+def test_a_file_of_several_chunks_has_its_index_and_others_have_none(model: Path, tmp_path: Path) -> None:
+    words = hashlib.shake_128(b"words").digest(400_000)
+    (model / "tokenizer.json").write_bytes(words)
+    built = build(model, tmp_path / "out")
+
+    indexed = {file.path: file for file in built.manifest.files if file.chunk_index}
+    assert list(indexed) == ["tokenizer.json"]
+    data = (built.directory / ".chunks" / str(indexed["tokenizer.json"].chunk_index)).read_bytes()
+    index = ChunkIndex.from_bytes(data, len(words))
+    assert index.sha256 == indexed["tokenizer.json"].chunk_index
+    assert [words[chunk.offset : chunk.offset + chunk.size] for chunk in index.chunks] != [words]
+    assert all(
+        hashlib.sha256(words[chunk.offset : chunk.offset + chunk.size]).digest() == chunk.digest
+        for chunk in index.chunks
+    )
+    assert tree(built.directory) == {file.path for file in built.manifest.files} | {
+        "manifest.json",
+        f".chunks/{index.sha256}",
+    }
+
+
+def test_a_release_from_before_there_were_indexes_is_the_same_release(model: Path, tmp_path: Path) -> None:
+    (model / "tokenizer.json").write_bytes(hashlib.shake_128(b"words").digest(400_000))
+    built = build(model, tmp_path / "out")
+    old = replace(
+        built.manifest, files=tuple(replace(file, chunk_index=None) for file in built.manifest.files)
+    )
+    (built.directory / "manifest.json").write_bytes(old.to_bytes())
+
+    again = build(model, tmp_path / "out")
+
+    assert (again.new, again.manifest) == (False, old)
 
 
 def test_weights_take_no_second_place_on_the_disk(model: Path, tmp_path: Path) -> None:

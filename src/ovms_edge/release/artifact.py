@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest
-from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
+from ovms_edge.manifest import CHUNKS_DIRECTORY, MANIFEST_FILE, SIGNATURE_FILE, Manifest
+from ovms_edge.oci import CHUNK_INDEX, OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
 
 ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 MODEL_CONFIG = "application/vnd.cncf.model.config.v1+json"
@@ -73,13 +74,17 @@ def sha256_digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def build_artifact(manifest: Manifest, signature: bytes) -> Artifact:
-    """Return the artifact of a signed release."""
+def build_artifact(manifest: Manifest, signature: bytes, indexes: Sequence[bytes] = ()) -> Artifact:
+    """Return the artifact of a signed release; ``indexes`` are its chunk indexes."""
     manifest_data = manifest.to_bytes()
     layers = (
         *(
             Blob(media_type(file.path), f"sha256:{file.sha256}", file.size, file.path)
             for file in manifest.files
+        ),
+        *(
+            _blob(CHUNK_INDEX, data, f"{CHUNKS_DIRECTORY}/{hashlib.sha256(data).hexdigest()}")
+            for data in indexes
         ),
         _blob(RELEASE_MANIFEST, manifest_data, MANIFEST_FILE),
         _blob(RELEASE_SIGNATURE, signature, SIGNATURE_FILE),
@@ -98,7 +103,7 @@ def build_artifact(manifest: Manifest, signature: bytes) -> Artifact:
             "org.opencontainers.image.version": manifest.version,
         },
     }
-    small = {sha256_digest(data): data for data in (manifest_data, signature, config_data)}
+    small = {sha256_digest(data): data for data in (*indexes, manifest_data, signature, config_data)}
     return Artifact(_canonical(document), config, layers, small)
 
 

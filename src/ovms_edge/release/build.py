@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import time
@@ -13,15 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import MANIFEST_FILE, Manifest, Memory, ReleaseFile, ReleaseRef
+from ovms_edge.manifest import CHUNKS_DIRECTORY, MANIFEST_FILE, Manifest, Memory, ReleaseFile, ReleaseRef
 from ovms_edge.ovms.ir import check_ir
 from ovms_edge.ovms.model_memory import model_memory
 from ovms_edge.release.content import Content, list_content
+from ovms_edge.release.cut import file_cuts
 from ovms_edge.release.describe import read_graph_defaults, read_source
 from ovms_edge.release.durable import sync, sync_tree
+from ovms_edge.release.index import index_file
 from ovms_edge.release.progress import Progress
-
-HASH_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def build_release(
             ovms_versions=ovms_versions,
             graph=graph[ovms_versions[0]],
             memory=memory,
-            files=_hash_files(partial, content.included, verbose),
+            files=_index_files(partial, content.included, verbose),
         )
         if final.exists():
             return Built(final, _same_or_refuse(final, manifest), content, new=False)
@@ -119,25 +118,23 @@ def _place(model: Path, paths: tuple[str, ...], target: Path) -> None:
             shutil.copyfile(source, destination)
 
 
-def _hash_files(root: Path, paths: tuple[str, ...], verbose: bool) -> tuple[ReleaseFile, ...]:
+def _index_files(root: Path, paths: tuple[str, ...], verbose: bool) -> tuple[ReleaseFile, ...]:
+    """Read every file once; write the index of each that has more than one chunk."""
     sizes = {path: (root / path).stat().st_size for path in paths}
     progress = Progress("hash", sum(sizes.values()), verbose)
     files = []
+    indexes = root / CHUNKS_DIRECTORY
+    indexes.mkdir()
     for path in paths:
         progress.start(path)
-        files.append(ReleaseFile(path, sizes[path], _sha256(root / path, progress)))
-        progress.finish(f"{sizes[path]} bytes")
+        sha256, index = index_file(root / path, file_cuts(root / path), progress.advance)
+        named = index.sha256 if len(index.chunks) > 1 else None
+        if named:
+            (indexes / named).write_bytes(index.to_bytes())
+        files.append(ReleaseFile(path, sizes[path], sha256, named))
+        progress.finish(f"{sizes[path]} bytes, {len(index.chunks)} chunks")
     progress.close()
     return tuple(files)
-
-
-def _sha256(path: Path, progress: Progress) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-            progress.advance(len(block))
-    return digest.hexdigest()
 
 
 def _same_or_refuse(final: Path, new: Manifest) -> Manifest:
@@ -146,7 +143,7 @@ def _same_or_refuse(final: Path, new: Manifest) -> Manifest:
     if not path.is_file():
         raise EdgeError(f"{final} is in the way and is no release", "move it away, then build again")
     old = Manifest.from_bytes(path.read_bytes())
-    if replace(new, created=old.created) != old:
+    if replace(new, created=old.created, files=_as_in(old, new)) != old:
         raise EdgeError(
             f"{new.ref} exists in {final} and never changes, but this model gives another"
             f" ({_difference(old, new)})",
@@ -159,6 +156,13 @@ def _same_or_refuse(final: Path, new: Manifest) -> Manifest:
                 f"{final} is damaged: {file.path} is missing or cut", f"remove {final}, then build again"
             )
     return old
+
+
+def _as_in(old: Manifest, new: Manifest) -> tuple[ReleaseFile, ...]:
+    """Return the files of ``new``, without indexes where ``old`` was built before there were any."""
+    if old.chunk_indexes:
+        return new.files
+    return tuple(replace(file, chunk_index=None) for file in new.files)
 
 
 def _difference(old: Manifest, new: Manifest) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import MANIFEST_FILE, Manifest, ReleaseRef
+from ovms_edge.manifest import CHUNKS_DIRECTORY, MANIFEST_FILE, Manifest, ReleaseRef
 from ovms_edge.release.artifact import Artifact, Blob, build_artifact, read_layers, sha256_digest
 from ovms_edge.release.depot import Depot
 from ovms_edge.release.progress import Progress
@@ -42,7 +42,7 @@ def publish_release(directory: Path, depot: Depot, verbose: bool = False) -> Pub
     signature, _ = read_signature_bytes(directory, data)
     manifest = Manifest.from_bytes(data)
     _check_sizes(directory, manifest)
-    artifact = build_artifact(manifest, signature)
+    artifact = build_artifact(manifest, signature, _read_indexes(directory, manifest))
     present = depot.get_manifest(manifest.ref)
     if present is not None and present != artifact.data:
         raise _occupied(manifest.ref, depot, artifact, present)
@@ -75,6 +75,20 @@ def _check_sizes(directory: Path, manifest: Manifest) -> None:
             raise EdgeError(f"{path} is missing", "build the release again")
         if path.stat().st_size != file.size:
             raise _changed(path, f"{file.size} bytes expected, {path.stat().st_size} found")
+
+
+def _read_indexes(directory: Path, manifest: Manifest) -> list[bytes]:
+    indexes = []
+    for sha256 in manifest.chunk_indexes:
+        path = directory / CHUNKS_DIRECTORY / sha256
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise EdgeError(f"{path} cannot be read: {error.strerror}", "build the release again") from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise _changed(path, "its sha256 is not the one of its name")
+        indexes.append(data)
+    return indexes
 
 
 def _changed(path: Path, detail: str) -> EdgeError:
