@@ -136,6 +136,9 @@ def require_known_empty(settings: Settings) -> None:
 def remove_data(settings: Settings) -> None:
     """Remove the engine's directories that came with the lab. Call when the engine's package is gone."""
     for path in made_by_lab(settings):
+        # dockerd mounts its data on itself, and one that was killed leaves the mount.
+        if succeeds(["mountpoint", "--quiet", str(path)]):
+            run(["umount", "--recursive", str(path)])
         if path.exists():
             shutil.rmtree(path)
     if files.read_json(_record(settings)).get("group") and _group_exists():

@@ -112,6 +112,22 @@ def test_data_that_nobody_looked_into_stays(settings: Settings, tmp_path: Path) 
     engine.require_known_empty(settings)
 
 
+def test_the_mount_that_a_killed_engine_leaves_on_its_data_goes_first(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    asked = []
+    monkeypatch.setattr(engine, "succeeds", lambda command: command == ["mountpoint", "--quiet", str(data)])
+    monkeypatch.setattr(engine, "run", lambda command: asked.append((command, data.exists())))
+    files.write_json(settings.home / "host" / "engine.json", {"made": [str(data)]})
+
+    engine.remove_data(settings)
+
+    assert asked == [(["umount", "--recursive", str(data)], True)]
+    assert not data.exists()
+
+
 def test_images_depend_on_their_files_and_on_what_is_under_them(tmp_path: Path) -> None:
     settings = Settings.from_environment(tmp_path, {})
     for image in images.catalogue(settings):
