@@ -14,9 +14,11 @@ _SOURCE = Path(__file__).resolve().parent.parent / "src"
 _PATTERNS = (
     "ovms_edge/__init__.py",
     "ovms_edge/chunks.py",
+    "ovms_edge/delta.py",
     "ovms_edge/errors.py",
     "ovms_edge/manifest.py",
     "ovms_edge/oci.py",
+    "ovms_edge/residual.py",
     "ovms_edge/ovms/*.py",
     "ovms_edge/node/*.py",
 )

@@ -11,13 +11,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from ovms_edge.chunks import MAX_CHUNK_BYTES
 from ovms_edge.errors import EdgeError
 
 SCHEMA = "ovms-edge.release/1"
 SIGNATURE_NAMESPACE = "ovms-edge-release"
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.json.sig"
-CHUNKS_DIRECTORY = ".chunks"  # the chunk indexes of a release, each by its sha256
+# Further blobs of a release, each by its sha256.
+CHUNKS_DIRECTORY = ".chunks"
+PACKED_DIRECTORY = ".packed"
+RESIDUALS_DIRECTORY = ".residuals"
+RESERVED = (MANIFEST_FILE, SIGNATURE_FILE, CHUNKS_DIRECTORY, PACKED_DIRECTORY, RESIDUALS_DIRECTORY)
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")  # also a valid OCI repository component
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # also a valid OCI tag
@@ -47,16 +52,42 @@ class ReleaseRef:
 
 
 @dataclass(frozen=True)
-class ReleaseFile:
-    """One file of a release. ``size`` in bytes; ``chunk_index`` is the sha256 of its chunk index.
+class Packed:
+    """A whole file compressed with xz: a blob of ``size`` bytes."""
 
-    It is None for a file of one chunk, and in releases made before there were indexes.
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """One file of a release. ``size`` in bytes.
+
+    ``chunk_index`` is the sha256 of its chunk index, None for a file of one chunk. ``packed`` is there for
+    text, where it is much smaller.
     """
 
     path: str
     size: int
     sha256: str
     chunk_index: str | None = None
+    packed: Packed | None = None
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What makes chunks of the file ``path`` from an earlier file with the sha256 ``base``.
+
+    A blob of ``size`` bytes (see ``ovms_edge.residual``). Its first ``table_bytes``, whose sha256 is
+    ``table_sha256``, say where everything lies.
+    """
+
+    path: str
+    base: str
+    sha256: str
+    size: int
+    table_bytes: int
+    table_sha256: str
 
 
 @dataclass(frozen=True)
@@ -84,6 +115,7 @@ class Manifest:
     memory: Memory
     files: tuple[ReleaseFile, ...]
     golden: tuple[dict[str, Any], ...] = field(default=())
+    residuals: tuple[Residual, ...] = field(default=())
 
     @property
     def ref(self) -> ReleaseRef:
@@ -114,23 +146,30 @@ class Manifest:
             schema = document.pop("schema")
             if schema != SCHEMA:
                 raise ValueError(f"schema {schema!r}, this version reads {SCHEMA!r}")
-            files = tuple(ReleaseFile(**entry) for entry in document.pop("files"))
+            files = tuple(_file(entry) for entry in document.pop("files"))
             manifest = cls(
                 memory=Memory(**document.pop("memory")),
                 ovms_versions=tuple(_list(document.pop("ovms_versions"))),
                 golden=tuple(_list(document.pop("golden"))),
+                residuals=tuple(Residual(**entry) for entry in _list(document.pop("residuals"))),
                 files=files,
                 **document,
             )
             ReleaseRef.parse(f"{manifest.name}@{manifest.version}")
             _check_types(manifest)
             _check_files(files)
+            _check_residuals(manifest)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise EdgeError(
                 f"release manifest not readable: {error}",
                 "build and publish the release again with a matching ovms-edge",
             ) from error
         return manifest
+
+
+def _file(entry: dict[str, Any]) -> ReleaseFile:
+    packed = entry.pop("packed")
+    return ReleaseFile(packed=Packed(**packed) if packed else None, **entry)
 
 
 def _check_types(manifest: Manifest) -> None:
@@ -166,12 +205,35 @@ def _check_files(files: tuple[ReleaseFile, ...]) -> None:
             raise ValueError(f"file path {file.path!r} is not relative, plain and unique")
         if seen.intersection(str(parent) for parent in path.parents):
             raise ValueError(f"file path {file.path!r} lies below another file")
-        if path.parts[0] in (MANIFEST_FILE, SIGNATURE_FILE, CHUNKS_DIRECTORY):
+        if path.parts[0] in RESERVED:
             raise ValueError(f"file path {file.path!r} is reserved")
-        if not _is_count(file.size) or not _SHA256.fullmatch(file.sha256):
-            raise ValueError(f"size or sha256 of {file.path!r} is malformed")
-        if file.chunk_index is not None and not _SHA256.fullmatch(file.chunk_index):
-            raise ValueError(f"chunk_index of {file.path!r} is malformed")
+        _check_blob(file.path, file.sha256, file.size)
+        if file.chunk_index is not None:
+            _check_blob(f"chunk_index of {file.path}", file.chunk_index)
+        elif file.size > MAX_CHUNK_BYTES:
+            raise ValueError(f"file {file.path!r} of {file.size} bytes has no chunk_index")
+        if file.packed:
+            _check_blob(f"packed of {file.path}", file.packed.sha256, file.packed.size)
+            if file.packed.size > MAX_CHUNK_BYTES:
+                raise ValueError(f"packed of {file.path!r} is larger than {MAX_CHUNK_BYTES} bytes")
         seen.add(file.path)
     if not files:
         raise ValueError("no files")
+
+
+def _check_residuals(manifest: Manifest) -> None:
+    indexed = {file.path for file in manifest.files if file.chunk_index}
+    for residual in manifest.residuals:
+        if residual.path not in indexed:
+            raise ValueError(f"residual of {residual.path!r}, which is no file with a chunk_index")
+        what = f"residual of {residual.path}"
+        _check_blob(what, residual.base)
+        _check_blob(what, residual.sha256, residual.size)
+        _check_blob(what, residual.table_sha256, residual.table_bytes)
+        if residual.table_bytes > residual.size:
+            raise ValueError(f"{what} has a table larger than itself")
+
+
+def _check_blob(what: str, sha256: object, size: object = 0) -> None:
+    if not _is_count(size) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise ValueError(f"size or sha256 of {what!r} is malformed")

@@ -13,6 +13,10 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 RELEASE_MANIFEST = "application/vnd.ovms-edge.release.manifest.v1+json"
 RELEASE_SIGNATURE = "application/vnd.ovms-edge.release.signature.v1"
 CHUNK_INDEX = "application/vnd.ovms-edge.release.chunks.v1"
+PACKED = "application/vnd.ovms-edge.release.packed.v1+xz"
+RESIDUAL = "application/vnd.ovms-edge.release.residual.v1"
+STATUS_LIST = "application/vnd.ovms-edge.release.status.v1+json"
+STATUS_TAG = "status"  # of the artifact that holds a model's status list; no version of a release
 
 _LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 
@@ -35,17 +39,17 @@ def is_loopback(url: str) -> bool:
     return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
 
 
-def checked_depot_url(url: str) -> str:
+def checked_depot_url(url: str, plain_http: bool = False) -> str:
     """Return ``SCHEME://HOST:PORT``; raises UsageError for anything else.
 
-    Plain HTTP is for this machine only: it would send the registry's password in clear.
+    Without ``plain_http``, HTTP is for this machine only: it would send the registry's password in clear.
     """
     parts = urlsplit(url)
     if parts.username or parts.password:
         raise UsageError("the depot's URL holds a user or password", "put them in a credentials file")
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.path.strip("/") or parts.query:
         raise UsageError(f"not a depot URL: {url!r}", "write https://HOST:PORT")
-    if parts.scheme == "http" and not is_loopback(url):
+    if parts.scheme == "http" and not plain_http and not is_loopback(url):
         raise UsageError(
             f"depot {parts.netloc} has no TLS", "write https://HOST:PORT; http is for this machine only"
         )

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from ovms_edge.manifest import SIGNATURE_NAMESPACE, Manifest, Memory, ReleaseFile, ReleaseRef
-from ovms_edge.node.settings import NodeConfig
+from ovms_edge.node.config import DepotServer, NodeConfig, Trust
 from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
 
 USER, PASSWORD = "store", "s3cret"
@@ -185,4 +185,5 @@ def node_config(directory: Path, depot: FakeDepot, publisher: Publisher) -> Node
     signers.write_text(publisher.allowed())
     host = depot.url.partition("//")[2]
     credentials.write_text(json.dumps({"auths": {host: {"auth": BASIC.split()[1]}}}))
-    return NodeConfig(directory / "state", Path("/sys"), depot.url, None, credentials, signers)
+    server = DepotServer(depot.url, None, credentials)
+    return NodeConfig(directory / "state", Path("/sys"), server, Trust(signers))

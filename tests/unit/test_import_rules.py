@@ -14,9 +14,11 @@ NODE_MODULES = sorted(
     for pattern in (
         "__init__.py",
         "chunks.py",
+        "delta.py",
         "errors.py",
         "manifest.py",
         "oci.py",
+        "residual.py",
         "node/*.py",
         "ovms/*.py",
     )
@@ -29,6 +31,8 @@ OWN = (
     "ovms_edge.oci",
     "ovms_edge.errors",
     "ovms_edge.chunks",
+    "ovms_edge.delta",
+    "ovms_edge.residual",
 )
 
 

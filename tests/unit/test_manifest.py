@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ovms_edge.chunks import MAX_CHUNK_BYTES
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import Manifest, Memory, ReleaseFile, ReleaseRef
+from ovms_edge.manifest import Manifest, Memory, Packed, ReleaseFile, ReleaseRef, Residual
 
 DIGEST = "0" * 64
 MANIFEST = Manifest(
@@ -26,6 +27,33 @@ MANIFEST = Manifest(
 
 def test_reading_gives_what_was_written() -> None:
     assert Manifest.from_bytes(MANIFEST.to_bytes()) == MANIFEST
+
+
+def test_packed_files_and_residuals_survive_the_way_there_and_back() -> None:
+    text = ReleaseFile("a.xml", 9, DIGEST, packed=Packed(DIGEST, 5))
+    weights = ReleaseFile("a.bin", 9, DIGEST, chunk_index=DIGEST)
+    residual = Residual("a.bin", base=DIGEST, sha256=DIGEST, size=30, table_bytes=20, table_sha256=DIGEST)
+    manifest = replace(MANIFEST, files=(text, weights), residuals=(residual,))
+    assert Manifest.from_bytes(manifest.to_bytes()) == manifest
+
+
+@pytest.mark.parametrize(
+    ("file", "residual"),
+    [
+        (ReleaseFile("a.bin", MAX_CHUNK_BYTES + 1, DIGEST), None),
+        (ReleaseFile("a.bin", 9, DIGEST, chunk_index="x"), None),
+        (ReleaseFile("a.xml", 9, DIGEST, packed=Packed("x", 5)), None),
+        (ReleaseFile("a.xml", 9, DIGEST, packed=Packed(DIGEST, MAX_CHUNK_BYTES + 1)), None),
+        (ReleaseFile("a.bin", 9, DIGEST), Residual("a.bin", DIGEST, DIGEST, 30, 20, DIGEST)),
+        (ReleaseFile("a.bin", 9, DIGEST, DIGEST), Residual("b.bin", DIGEST, DIGEST, 30, 20, DIGEST)),
+        (ReleaseFile("a.bin", 9, DIGEST, DIGEST), Residual("a.bin", "x", DIGEST, 30, 20, DIGEST)),
+        (ReleaseFile("a.bin", 9, DIGEST, DIGEST), Residual("a.bin", DIGEST, DIGEST, 30, 31, DIGEST)),
+    ],
+)
+def test_blobs_that_cannot_be_are_refused(file: ReleaseFile, residual: Residual | None) -> None:
+    manifest = replace(MANIFEST, files=(file,), residuals=(residual,) if residual else ())
+    with pytest.raises(EdgeError, match="not readable"):
+        Manifest.from_bytes(manifest.to_bytes())
 
 
 def test_bytes_are_canonical() -> None:
@@ -50,7 +78,10 @@ def test_any_manifest_survives_the_way_there_and_back(graph: dict[str, Any], siz
         "".join(graph).encode(), "".join(str(value) for value in graph.values()).encode()
     except UnicodeEncodeError:
         return  # lone surrogates are no text
-    files = tuple(ReleaseFile(f"{index}.bin", size, DIGEST) for index, size in enumerate(sizes))
+    files = tuple(
+        ReleaseFile(f"{index}.bin", size, DIGEST, DIGEST if size > MAX_CHUNK_BYTES else None)
+        for index, size in enumerate(sizes)
+    )
     manifest = replace(MANIFEST, graph=graph, files=files)
     assert Manifest.from_bytes(manifest.to_bytes()) == manifest
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from ovms_edge.node.cli import main
+from ovms_edge.node.config import NodeConfig, load_node_config
 from ovms_edge.node.container import Host, desired_server
 from ovms_edge.node.generation import build_generation
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.releases import staged_release
-from ovms_edge.node.settings import NodeConfig, load_node_config, parse_server_settings
+from ovms_edge.node.settings import parse_server_settings
 from tests.unit.node_depot import FakeDepot, Publisher, manifest_of, node_config, serve
 
 FILES = {"a.bin": b"weights", "sub/b.xml": b"<net/>"}
@@ -32,12 +33,12 @@ def config_file(tmp_path: Path) -> Iterator[Path]:
 
 
 def written(path: Path, config: NodeConfig) -> Path:
-    depot = {"url": config.depot_url, "credentials_file": str(config.credentials_file)}
+    depot = {"url": config.depot.url, "credentials_file": str(config.depot.credentials_file)}
     document = {
         "schema": 1,
         "state_dir": str(config.state_dir),
         "depot": depot,
-        "allowed_signers_file": str(config.allowed_signers_file),
+        "allowed_signers_file": str(config.trust.allowed_signers),
     }
     path.write_text(json.dumps(document))
     return path

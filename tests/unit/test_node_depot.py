@@ -42,7 +42,7 @@ def fake(publisher: Publisher) -> Iterator[FakeDepot]:
 @pytest.fixture
 def client(tmp_path: Path, fake: FakeDepot, publisher: Publisher) -> Depot:
     config = node_config(tmp_path / "node", fake, publisher)
-    return Depot(config.depot_url, None, config.credentials_file)
+    return Depot(config.depot.url, None, config.depot.credentials_file)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ovms_edge.errors import EdgeError, UsageError
-from ovms_edge.node.settings import load_node_config, parse_server_settings
+from ovms_edge.node.config import load_node_config
+from ovms_edge.node.settings import parse_server_settings
 
 IMAGE = "depot.example:5000/openvino/model_server:2025.4.1-gpu"
 NODE: dict[str, Any] = {
@@ -66,8 +67,8 @@ def test_node_config_is_read(tmp_path: Path) -> None:
     path = tmp_path / "node.json"
     path.write_text(json.dumps(NODE))
     config = load_node_config(path)
-    assert config.depot_url == "https://depot.example:5000"
-    assert config.depot_ca_file == Path("/ca.pem")
+    assert config.depot.url == "https://depot.example:5000"
+    assert config.depot.ca_file == Path("/ca.pem")
 
 
 @pytest.mark.parametrize(

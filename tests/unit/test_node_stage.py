@@ -18,9 +18,9 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, Memory, ReleaseRef
 from ovms_edge.node import depot as depot_module
 from ovms_edge.node import stage as stage_module
+from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.releases import damaged_files, staged_release, staged_releases, verify_release
-from ovms_edge.node.settings import NodeConfig
 from ovms_edge.node.stage import apply_stage, plan_stage
 from tests.unit.node_depot import FakeDepot, Publisher, manifest_of, node_config, serve, sha256
 
@@ -85,7 +85,7 @@ def test_a_release_is_staged_whole_and_read_only(config: NodeConfig) -> None:
     assert list((config.state_dir / "staging").iterdir()) == []
     staged = staged_release(StatePaths(config.state_dir), REF)
     assert staged
-    verify_release(staged, config.allowed_signers_file)
+    verify_release(staged, config.trust)
 
 
 def test_the_second_time_nothing_changes_and_no_file_is_fetched(config: NodeConfig, fake: FakeDepot) -> None:
@@ -154,7 +154,7 @@ def test_a_flipped_byte_on_the_node_is_found_and_mended(config: NodeConfig) -> N
     assert staged
     assert damaged_files(staged) == ["a.bin"]
     with pytest.raises(EdgeError, match=r"damaged: a\.bin; .*stage vlm@1\.0\.0 --verify"):
-        verify_release(staged, config.allowed_signers_file)
+        verify_release(staged, config.trust)
     assert plan_stage(config, REF, read_every_byte=True).fetch_bytes == len(FILES["a.bin"])
     assert stage(config, read_every_byte=True)
     assert tree(config) == FILES
@@ -206,7 +206,7 @@ def test_a_stranger_s_signature_is_refused(config: NodeConfig, fake: FakeDepot, 
 def test_an_expired_key_or_one_for_other_things_is_refused(
     config: NodeConfig, fake: FakeDepot, publisher: Publisher, options: str
 ) -> None:
-    config.allowed_signers_file.write_text(publisher.allowed(options))
+    config.trust.allowed_signers.write_text(publisher.allowed(options))
     refused(config, fake, r"signed by nobody|does not hold")
 
 
@@ -296,7 +296,7 @@ def test_a_damaged_manifest_or_signature_is_mended_without_fetching_the_files(
     assert tree(config) == FILES
     staged = staged_release(StatePaths(config.state_dir), REF)
     assert staged
-    verify_release(staged, config.allowed_signers_file)
+    verify_release(staged, config.trust)
     assert not stage(config)
 
 
@@ -335,10 +335,11 @@ KILLED = """
 import sys
 from pathlib import Path
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.node.settings import NodeConfig
+from ovms_edge.node.config import DepotServer, NodeConfig, Trust
 from ovms_edge.node.stage import apply_stage, plan_stage
 state, url, credentials, signers = sys.argv[1:]
-config = NodeConfig(Path(state), Path("/sys"), url, None, Path(credentials), Path(signers))
+server = DepotServer(url, None, Path(credentials))
+config = NodeConfig(Path(state), Path("/sys"), server, Trust(Path(signers)))
 apply_stage(config, plan_stage(config, ReleaseRef("vlm", "1.0.0")))
 """
 
@@ -349,8 +350,8 @@ def test_killed_anywhere_the_release_is_absent_or_whole_and_the_next_call_goes_o
     script = tmp_path / "stage.py"
     script.write_text(KILLED)
     command = [
-        sys.executable, str(script), str(config.state_dir), config.depot_url,
-        str(config.credentials_file), str(config.allowed_signers_file),
+        sys.executable, str(script), str(config.state_dir), config.depot.url,
+        str(config.depot.credentials_file), str(config.trust.allowed_signers),
     ]  # fmt: skip
     source = str(Path(stage_module.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": source}

@@ -15,13 +15,14 @@ from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, ReleaseRef
 from ovms_edge.node import activate as activate_module
 from ovms_edge.node import prepare as prepare_module
 from ovms_edge.node import switch as switch_module
+from ovms_edge.node.config import DepotServer, NodeConfig, Trust
 from ovms_edge.node.container import DesiredServer, Host, desired_server
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.failures import ActivationError
 from ovms_edge.node.gate_report import Target
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.releases import StagedRelease, staged_release
-from ovms_edge.node.settings import NodeConfig, parse_server_settings
+from ovms_edge.node.settings import parse_server_settings
 from ovms_edge.node.state import State, load_state, save_state
 from ovms_edge.node.switch import Switch, target_of
 from tests.unit.node_depot import manifest_of
@@ -107,7 +108,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NodeConfig:
     # only root may give the cache to the container's user
     monkeypatch.setattr(prepare_module, "make_cache", lambda paths: paths.cache)
     none = tmp_path / "none"
-    return NodeConfig(state_dir, none, "https://depot.example", None, None, none)
+    return NodeConfig(state_dir, none, DepotServer("https://depot.example"), Trust(none))
 
 
 def staged(config: NodeConfig, version: str) -> StagedRelease:

@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,19 +78,6 @@ def test_a_file_of_several_chunks_has_its_index_and_others_have_none(model: Path
         "manifest.json",
         f".chunks/{index.sha256}",
     }
-
-
-def test_a_release_from_before_there_were_indexes_is_the_same_release(model: Path, tmp_path: Path) -> None:
-    (model / "tokenizer.json").write_bytes(hashlib.shake_128(b"words").digest(400_000))
-    built = build(model, tmp_path / "out")
-    old = replace(
-        built.manifest, files=tuple(replace(file, chunk_index=None) for file in built.manifest.files)
-    )
-    (built.directory / "manifest.json").write_bytes(old.to_bytes())
-
-    again = build(model, tmp_path / "out")
-
-    assert (again.new, again.manifest) == (False, old)
 
 
 def test_weights_take_no_second_place_on_the_disk(model: Path, tmp_path: Path) -> None:

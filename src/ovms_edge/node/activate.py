@@ -8,6 +8,7 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.manifest import ReleaseRef
+from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.container import DesiredServer, Host, desired_server
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.gate_report import Target, is_available
@@ -16,7 +17,7 @@ from ovms_edge.node.gpu import find_gpu
 from ovms_edge.node.host import memory_bytes
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.releases import StagedRelease, staged_release, verify_release
-from ovms_edge.node.settings import NodeConfig, ServerSettings, parse_server_settings
+from ovms_edge.node.settings import ServerSettings, parse_server_settings
 from ovms_edge.node.state import Deployment, State, load_state, save_state
 from ovms_edge.node.switch import Switch
 from ovms_edge.node.switching import Seen, Way, aside_name, choose_way, seen, settle_steps
@@ -107,7 +108,7 @@ def activate(
         return {**document, "changed": True, "diff": diff}
     assert situation.release is not None  # noqa: S101  look() raised
     assert situation.desired is not None  # noqa: S101
-    verify_release(situation.release, config.allowed_signers_file)
+    verify_release(situation.release, config.trust)
     target = Target(
         settings,
         situation.release.manifest,

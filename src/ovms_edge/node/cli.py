@@ -5,40 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import ovms_edge
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.manifest import ReleaseRef
+from ovms_edge.node import stage_command
 from ovms_edge.node.activate import activate, previous_deployment, requested_settings
+from ovms_edge.node.config import STATE_DIR, SYSFS_ROOT, NodeConfig, load_node_config
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.facts import collect_facts, server_facts
 from ovms_edge.node.failures import ActivationError, edge_error
 from ovms_edge.node.gate import run_gate
 from ovms_edge.node.lock import exclusive
+from ovms_edge.node.options import Document, Parsers, outlive_connection
 from ovms_edge.node.output import emit, log
 from ovms_edge.node.paths import StatePaths
-from ovms_edge.node.settings import (
-    NODE_CONFIG,
-    STATE_DIR,
-    SYSFS_ROOT,
-    NodeConfig,
-    load_node_config,
-    parse_server_settings,
-)
-from ovms_edge.node.stage import apply_stage, plan_stage
+from ovms_edge.node.settings import parse_server_settings
 from ovms_edge.node.state import load_state
 from ovms_edge.node.switch import target_of
 from ovms_edge.node.texts import change_text, facts_text, gate_text, status_text
-
-_DEFAULT_WAIT_SECONDS = 30.0
-
-Document = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,17 +67,6 @@ def _facts(options: argparse.Namespace) -> Document:
     return collect_facts(state_dir, sysfs_root)
 
 
-def _stage(options: argparse.Namespace) -> Document:
-    config, ref = load_node_config(options.node_config), ReleaseRef.parse(options.release)
-    if options.check:
-        return {**plan_stage(config, ref, options.verify).document, "check": True}
-    _outlive_connection()
-    with exclusive(StatePaths(config.state_dir).lock, options.wait):
-        plan = plan_stage(config, ref, options.verify)
-        apply_stage(config, plan)
-    return plan.document
-
-
 def _activate(options: argparse.Namespace) -> Document:
     config, ref = load_node_config(options.node_config), ReleaseRef.parse(options.release)
     settings = _read_settings(options.server)
@@ -116,7 +94,7 @@ def _switch(
 
     if options.check:
         return {**run(), "check": True}
-    _outlive_connection()
+    outlive_connection()
     with exclusive(StatePaths(config.state_dir).lock, options.wait):
         return run()
 
@@ -164,41 +142,19 @@ def _read_settings(source: str | None) -> object | None:
     return document
 
 
-def _outlive_connection() -> None:
-    """Go on when the SSH connection that asked for this goes away."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ovms-node", description="Releases and the OVMS container of this node."
     )
     parser.add_argument("--version", action="version", version=f"ovms-node {ovms_edge.__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    common.add_argument(
-        "--node-config", type=Path, default=NODE_CONFIG, metavar="FILE", help="default %(default)s"
-    )
-    changes = argparse.ArgumentParser(add_help=False)
-    changes.add_argument("--check", action="store_true", help="say what would change, touch nothing")
-    changes.add_argument(
-        "--wait",
-        type=float,
-        default=_DEFAULT_WAIT_SECONDS,
-        metavar="SECONDS",
-        help="wait for another ovms-node (default %(default)g)",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parsers = Parsers.of(parser)
+    commands, common, changes = parsers.commands, parsers.common, parsers.changes
+    stage_command.add_commands(parsers)
 
     facts = commands.add_parser("facts", parents=[common], help="what this node is and has")
     facts.add_argument("--sysfs-root", type=Path, metavar="DIR")
     facts.add_argument("--state-dir", type=Path, metavar="DIR")
     facts.set_defaults(run=_facts, text=facts_text)
-
-    stage = commands.add_parser("stage", parents=[common, changes], help="fetch and verify a release")
-    stage.add_argument("release", metavar="NAME@VERSION")
-    stage.add_argument("--verify", action="store_true", help="read every byte of what is here already")
-    stage.set_defaults(run=_stage, text=change_text)
 
     activate_ = commands.add_parser("activate", parents=[common, changes], help="serve a staged release")
     activate_.add_argument("release", metavar="NAME@VERSION")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.container import MASQUERADE_OPTION, DesiredServer, network_body
 from ovms_edge.node.docker import Docker, registry_of
 from ovms_edge.node.generation import build_generation, make_cache
@@ -13,7 +14,6 @@ from ovms_edge.node.output import log
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.registry_auth import credentials_for
 from ovms_edge.node.releases import StagedRelease
-from ovms_edge.node.settings import NodeConfig
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ def prepare(config: NodeConfig, docker: Docker, desired: DesiredServer, release:
     settings, paths = desired.settings, StatePaths(config.state_dir)
     if docker.image(settings.image) is None:
         log(f"pulling {settings.image}")
-        docker.pull(settings.image, credentials_for(registry_of(settings.image), config.credentials_file))
+        docker.pull(
+            settings.image, credentials_for(registry_of(settings.image), config.depot.credentials_file)
+        )
     network = docker.network(settings.network)
     if network is None:
         docker.create_network(network_body(settings.network))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, ReleaseRef
+from ovms_edge.node.config import Trust
 from ovms_edge.node.files import sha256_of
 from ovms_edge.node.output import log
 from ovms_edge.node.paths import StatePaths
@@ -62,7 +63,7 @@ def damaged_files(release: StagedRelease) -> list[str]:
     ]
 
 
-def verify_release(release: StagedRelease, allowed_signers: Path) -> None:
+def verify_release(release: StagedRelease, trust: Trust) -> None:
     """Check signature and every digest; raises EdgeError naming the first file that is wrong."""
     ref = release.manifest.ref
     damaged = damaged_files(release)
@@ -72,11 +73,11 @@ def verify_release(release: StagedRelease, allowed_signers: Path) -> None:
             + (f" and {len(damaged) - 1} more" if damaged[1:] else ""),
             f"fetch what is damaged again with ovms-node stage {ref} --verify",
         )
-    verify_manifest(release, allowed_signers)
+    verify_manifest(release, trust)
 
 
-def verify_manifest(release: StagedRelease, allowed_signers: Path) -> str:
-    """Return who signed the manifest; raises EdgeError if nobody in ``allowed_signers`` did."""
+def verify_manifest(release: StagedRelease, trust: Trust) -> str:
+    """Return who signed the manifest; raises EdgeError if nobody whom ``trust`` names did."""
     signature_file = release.directory / SIGNATURE_FILE
     try:
         signature = signature_file.read_bytes()
@@ -85,7 +86,7 @@ def verify_manifest(release: StagedRelease, allowed_signers: Path) -> str:
             f"{signature_file} cannot be read: {error.strerror}",
             f"fetch it again with ovms-node stage {release.manifest.ref}",
         ) from error
-    return verify_signature(release.manifest.ref, release.manifest_bytes, signature, allowed_signers)
+    return verify_signature(release.manifest.ref, release.manifest_bytes, signature, trust)
 
 
 def _read(manifest_file: Path) -> StagedRelease:

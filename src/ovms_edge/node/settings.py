@@ -1,43 +1,25 @@
-"""The two inputs of the node tool: ``node.json`` and the server settings."""
+"""Server settings: what OVMS is to be on this node, as ``activate`` is given them."""
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError, UsageError
-from ovms_edge.oci import checked_depot_url
+from ovms_edge.node.known_keys import checked_object
 from ovms_edge.ovms.config import render_config
 from ovms_edge.ovms.fields import fields_for
 from ovms_edge.ovms.graph import check_options
 
-NODE_CONFIG = Path("/etc/ovms-edge/node.json")
-STATE_DIR = Path("/var/lib/ovms-edge")
-SYSFS_ROOT = Path("/sys")
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
 
 _DEVICE = re.compile(r"CPU|GPU(\.\d+)?")
 _DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 # Settings of their own: given in ``graph`` too, two values could contradict each other.
 _NOT_IN_GRAPH = ("device", "cache_size")
-
-
-@dataclass(frozen=True)
-class NodeConfig:
-    """``node.json``: where this node keeps things, where releases come from, whom it trusts."""
-
-    state_dir: Path
-    sysfs_root: Path
-    depot_url: str
-    depot_ca_file: Path | None
-    credentials_file: Path | None
-    allowed_signers_file: Path
 
 
 @dataclass(frozen=True)
@@ -65,43 +47,10 @@ class ServerSettings:
         return asdict(self)
 
 
-def load_node_config(path: Path) -> NodeConfig:
-    """Read ``node.json``; raises EdgeError naming the key that is wrong."""
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise EdgeError(
-            f"no {path}",
-            "install the node with the role ovms.edge.node_agent, or name another with --node-config",
-        ) from error
-    except PermissionError as error:
-        raise EdgeError(f"{path} is not readable by this user", "run ovms-node as root") from error
-    except ValueError as error:
-        raise EdgeError(
-            f"{path} is not JSON: {error}", "write it again with the role ovms.edge.node_agent"
-        ) from error
-    known = ("schema", "state_dir", "sysfs_root", "depot", "allowed_signers_file")
-    _reject_unknown(document, known, f"{path}: node setting")
-    depot = document.get("depot")
-    _reject_unknown(depot, ("url", "ca_file", "credentials_file"), f"{path}: depot setting")
-    if document.get("schema") != 1:
-        raise EdgeError(f"{path} has schema {document.get('schema')!r}", "this ovms-node reads schema 1")
-    depot_url = checked_depot_url(str(depot.get("url", "")))
-    return NodeConfig(
-        state_dir=Path(_text(document, "state_dir", str(STATE_DIR))),
-        sysfs_root=Path(_text(document, "sysfs_root", str(SYSFS_ROOT))),
-        depot_url=depot_url,
-        depot_ca_file=_optional_path(depot, "ca_file"),
-        credentials_file=_optional_path(depot, "credentials_file"),
-        allowed_signers_file=Path(_text(document, "allowed_signers_file", "/etc/ovms-edge/allowed_signers")),
-    )
-
-
-def parse_server_settings(document: object) -> ServerSettings:
+def parse_server_settings(content: object) -> ServerSettings:
     """Check a server settings document; raises UsageError for an unknown key or a value that cannot be."""
     known = tuple(entry.name for entry in fields(ServerSettings))
-    _reject_unknown(document, known, "server setting")
-    assert isinstance(document, dict)  # noqa: S101  _reject_unknown let it pass
+    document = checked_object(content, known, "server setting")
     if "image" not in document:
         raise UsageError(
             "server setting image is missing",
@@ -112,16 +61,6 @@ def parse_server_settings(document: object) -> ServerSettings:
     _check_values(settings)
     _check_graph(settings)
     return settings
-
-
-def _reject_unknown(document: object, known: tuple[str, ...], what: str) -> None:
-    if not isinstance(document, dict):
-        raise UsageError(f"{what}s are {document!r:.60}", f"write an object with {', '.join(known)}")
-    for key in document:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise UsageError(f"{what} {key!r} is unknown", f"{hint}valid are {', '.join(known)}")
 
 
 _WHOLE = ("port", "start_timeout_seconds", "answer_timeout_seconds")
@@ -188,14 +127,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _text(document: Mapping[str, Any], key: str, default: str) -> str:
-    value = document.get(key, default)
-    if not isinstance(value, str) or not value:
-        raise EdgeError(f"node setting {key} is {value!r}", "set it to a path")
-    return value
-
-
-def _optional_path(document: Mapping[str, Any], key: str) -> Path | None:
-    return None if document.get(key) is None else Path(_text(document, key, ""))

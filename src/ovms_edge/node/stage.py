@@ -10,6 +10,7 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, ReleaseFile, ReleaseRef
+from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.depot import Depot, SignedManifest
 from ovms_edge.node.fetch import Progress, fetch, partial_size
 from ovms_edge.node.files import remove_tree, sha256_of, sync_directory, sync_tree, write_atomic
@@ -23,7 +24,6 @@ from ovms_edge.node.releases import (
     staged_releases,
     verify_manifest,
 )
-from ovms_edge.node.settings import NodeConfig
 from ovms_edge.node.signature import verify_signature
 from ovms_edge.node.state import record
 from ovms_edge.ovms.graph import check_options
@@ -67,8 +67,8 @@ def plan_stage(config: NodeConfig, ref: ReleaseRef, read_every_byte: bool = Fals
     would keep the release from being staged: depot, signature, graph options, memory, disk.
     """
     paths = StatePaths(config.state_dir)
-    signed = Depot(config.depot_url, config.depot_ca_file, config.credentials_file).signed_manifest(ref)
-    verify_signature(ref, signed.manifest, signed.signature, config.allowed_signers_file)
+    signed = Depot(config.depot.url, config.depot.ca_file, config.depot.credentials_file).signed_manifest(ref)
+    verify_signature(ref, signed.manifest, signed.signature, config.trust)
     manifest = Manifest.from_bytes(signed.manifest)
     if manifest.ref != ref:
         raise EdgeError(
@@ -97,7 +97,7 @@ def apply_stage(config: NodeConfig, plan: StagePlan) -> None:
     for directory in (tree, partial):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (config.state_dir / "staging").chmod(0o700)
-    depot = Depot(config.depot_url, config.depot_ca_file, config.credentials_file)
+    depot = Depot(config.depot.url, config.depot.ca_file, config.depot.credentials_file)
     progress = Progress(plan.fetch_bytes)
     sources = plan.link_from | {file.sha256: tree / file.path for file in plan.done}
     for file in plan.manifest.files:
@@ -136,7 +136,7 @@ def _damaged(
         present = staged_release(StatePaths(config.state_dir), ref)
         if present is None:
             return None
-        verify_manifest(present, config.allowed_signers_file)
+        verify_manifest(present, config.trust)
     except EdgeError as error:
         log(f"{ref} will be staged again: {error.reason}")
         return [MANIFEST_FILE]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
+from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.container import (
     RESTART_POLICY,
     STOP_TIMEOUT_SECONDS,
@@ -20,7 +21,7 @@ from ovms_edge.node.output import log, utc_now
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.prepare import Places, prepare
 from ovms_edge.node.releases import StagedRelease, staged_release
-from ovms_edge.node.settings import NodeConfig, parse_server_settings
+from ovms_edge.node.settings import parse_server_settings
 from ovms_edge.node.state import Deployment, Pending, State, record, save_state
 from ovms_edge.node.switching import Seen, Step, aside_name, seen, settle_steps
 

@@ -143,7 +143,7 @@ def _same_or_refuse(final: Path, new: Manifest) -> Manifest:
     if not path.is_file():
         raise EdgeError(f"{final} is in the way and is no release", "move it away, then build again")
     old = Manifest.from_bytes(path.read_bytes())
-    if replace(new, created=old.created, files=_as_in(old, new)) != old:
+    if replace(new, created=old.created) != old:
         raise EdgeError(
             f"{new.ref} exists in {final} and never changes, but this model gives another"
             f" ({_difference(old, new)})",
@@ -156,13 +156,6 @@ def _same_or_refuse(final: Path, new: Manifest) -> Manifest:
                 f"{final} is damaged: {file.path} is missing or cut", f"remove {final}, then build again"
             )
     return old
-
-
-def _as_in(old: Manifest, new: Manifest) -> tuple[ReleaseFile, ...]:
-    """Return the files of ``new``, without indexes where ``old`` was built before there were any."""
-    if old.chunk_indexes:
-        return new.files
-    return tuple(replace(file, chunk_index=None) for file in new.files)
 
 
 def _difference(old: Manifest, new: Manifest) -> str:

@@ -1,0 +1,114 @@
+"""Rates of a link, and the week's schedule of them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ovms_edge.errors import UsageError
+from ovms_edge.node.known_keys import checked_object
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|M|G)bit")
+_UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
+_DAY_MINUTES = 24 * 60
+
+
+def parse_rate(text: object, what: str = "rate") -> int | None:
+    """Return bytes a second from ``10Mbit`` (kbit, Mbit, Gbit as in tc(8)); 0: nothing, None: no limit.
+
+    Raises UsageError naming ``what``.
+    """
+    if text is None:
+        return None
+    if text in (0, "0"):
+        return 0
+    match = _RATE.fullmatch(text) if isinstance(text, str) else None
+    rate = int(float(match[1]) * _UNITS[match[2]] / 8) if match else 0
+    if not rate:
+        raise UsageError(
+            f"{what} is {text!r}", "write a number and kbit, Mbit or Gbit, such as 10Mbit; 0 for a pause"
+        )
+    return rate
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rate from ``start`` to ``end`` (minutes of the day) on ``days`` (0: Monday).
+
+    An ``end`` that is not after ``start`` is on the next day.
+    """
+
+    days: frozenset[int]
+    start: int
+    end: int
+    rate: int | None
+
+    def covers(self, weekday: int, minute: int) -> bool:
+        """Whether the window is open at ``minute`` of ``weekday``."""
+        if self.start < self.end:
+            return weekday in self.days and self.start <= minute < self.end
+        yesterday = (weekday - 1) % len(DAYS)
+        return (weekday in self.days and minute >= self.start) or (
+            yesterday in self.days and minute < self.end
+        )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """``rate`` in bytes a second wherever no window is open; of several that are, the first counts."""
+
+    rate: int | None = None
+    windows: tuple[Window, ...] = ()
+
+    def rate_at(self, moment: datetime) -> int | None:
+        """Return the rate at a local time."""
+        minute = moment.hour * 60 + moment.minute
+        return next((w.rate for w in self.windows if w.covers(moment.weekday(), minute)), self.rate)
+
+
+def parse_schedule(rate: object, windows: object) -> Schedule:
+    """Read ``transfer.rate`` and ``transfer.schedule`` of the node's settings; raises UsageError."""
+    if not isinstance(windows, list):
+        raise UsageError(f"transfer.schedule is {windows!r:.60}", "write a list of windows")
+    return Schedule(parse_rate(rate, "transfer.rate"), tuple(_window(entry) for entry in windows))
+
+
+def _window(entry: object) -> Window:
+    document = checked_object(entry, ("days", "from", "to", "rate"), "transfer.schedule setting")
+    for key in ("from", "to", "rate"):
+        if key not in document:
+            raise UsageError(f"a window of transfer.schedule has no {key}", "write days, from, to and rate")
+    return Window(
+        _days(document.get("days", "mon-sun")),
+        _minute(document["from"]),
+        _minute(document["to"]),
+        parse_rate(document["rate"], "rate of a window of transfer.schedule"),
+    )
+
+
+def _days(text: Any) -> frozenset[int]:
+    days: set[int] = set()
+    for part in text.split(",") if isinstance(text, str) else ("",):
+        first, _, last = part.strip().lower().partition("-")
+        if first not in DAYS or (last or first) not in DAYS:
+            raise UsageError(
+                f"days of a window of transfer.schedule are {text!r}", "write such as mon-fri or sat,sun"
+            )
+        days.update(_span(DAYS.index(first), DAYS.index(last or first)))
+    return frozenset(days)
+
+
+def _span(first: int, last: int) -> Sequence[int]:
+    return [(first + step) % len(DAYS) for step in range((last - first) % len(DAYS) + 1)]
+
+
+def _minute(text: object) -> int:
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if not match:
+        raise UsageError(f"time {text!r} of a window of transfer.schedule", "write HH:MM, such as 22:00")
+    return int(match[1]) * 60 + int(match[2]) if match[1] else _DAY_MINUTES
