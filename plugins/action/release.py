@@ -77,7 +77,12 @@ class ActionModule(NodeToolAction):
             except AnsibleConnectionFailure as error:
                 if time.monotonic() - heard > args["lost_seconds"]:
                     return lost(release, args["lost_seconds"], str(error))
-                status = {"ok": True, "release": release, "state": "unreachable", "reason": "it goes on there"}
+                status = {
+                    "ok": True,
+                    "release": release,
+                    "state": "unreachable",
+                    "reason": "it goes on there",
+                }
                 self._connection.reset()  # a control socket of a link that is gone would only time out again
             if not status["ok"]:
                 return status

@@ -17,7 +17,9 @@ ROLE_YAML = sorted((ROOT / "roles").rglob("*.yml"))
 TASK_FILES = sorted((ROOT / "roles").glob("*/tasks/*.yml"))
 HANDLERS = sorted((ROOT / "roles").glob("*/handlers/*.yml"))
 PLAYBOOKS = [ROOT / "site.yml", *sorted((ROOT / "playbooks").glob("*.yml"))]
-EXAMPLE = ROOT / "inventory/example/group_vars/stores.yml"
+EXAMPLE = "\n".join(
+    path.read_text() for path in sorted((ROOT / "inventory/example/group_vars").glob("*.yml"))
+)
 
 # What a task may hold beside its module.
 KEYWORDS = {
@@ -149,7 +151,7 @@ def test_no_task_ignores_errors_or_hides_changes(path: Path) -> None:
 
 
 def test_the_example_inventory_names_every_input() -> None:
-    named = set(re.findall(r"^#? ?(\w+):", EXAMPLE.read_text(), re.MULTILINE))
+    named = set(re.findall(r"^#? ?(\w+):", EXAMPLE, re.MULTILINE))
     inputs = {key for role in ROLES for key in spec(role)}
     assert inputs - named == set()
     prefixed = {key for key in named if key.startswith(tuple(f"{role}_" for role in ROLES))}
@@ -157,7 +159,7 @@ def test_the_example_inventory_names_every_input() -> None:
 
 
 def test_the_example_inventory_shows_the_defaults() -> None:
-    shown = yaml.safe_load("\n".join(re.findall(r"^# (\w+: .*)$", EXAMPLE.read_text(), re.MULTILINE)))
+    shown = yaml.safe_load("\n".join(re.findall(r"^# (\w+: .*)$", EXAMPLE, re.MULTILINE)))
     defaults = {key: option.get("default") for role in ROLES for key, option in spec(role).items()}
     wrong = {key: value for key, value in shown.items() if key in defaults and defaults[key] != value}
     assert wrong == {}
