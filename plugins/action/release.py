@@ -54,8 +54,9 @@ class ActionModule(NodeToolAction):
             return self.without_tool({"before": {"staged": None}, "after": {"staged": args["release"]}})
 
     def _planned(self, args: dict[str, Any]) -> dict[str, Any]:
-        plan = self.call_tool("stage", *words(args), "--plan")
-        if plan["ok"] and plan["changed"]:
+        plan = self.call_tool("stage", *words(args), "--check")
+        # A dry run may well meet an earlier ovms-node, which says less.
+        if plan["ok"] and plan["changed"] and "fetch_bytes" in plan:
             self._show(plan_line(self._store, self._width, plan))
         return as_result(with_files(plan))
 
@@ -115,6 +116,7 @@ def lost(release: str, seconds: float, error: str) -> dict[str, Any]:
     """Return the failure of a store that did not answer for ``seconds``."""
     return {
         "ok": False,
-        "reason": f"no answer from the host for {seconds:.0f} s ({error.strip()}); the transfer of {release} goes on there",
+        "reason": f"no answer from the host for {seconds:.0f} s ({error.strip()}); "
+        f"the transfer of {release} goes on there",
         "remedy": "run this again once the host is reached: it takes up what is there by then",
     }

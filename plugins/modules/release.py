@@ -10,7 +10,7 @@ version_added: 0.1.0
 author:
   - ovms-edge authors (@ovms-edge)
 description:
-  - Asks C(ovms-node stage) to fetch what the host lacks of a release, and to verify its signature and every file.
+  - Asks C(ovms-node stage) to fetch what the host lacks of a release and to verify signature and files.
   - The release is on the host complete and verified, or not at all. Nothing that serves is touched.
   - What is there already is not fetched again, and what a cut link or a kill left half done is gone on with.
 options:
@@ -22,7 +22,7 @@ options:
     description: The server's image, C(REPOSITORY@sha256:DIGEST), to have on the host too.
     type: str
   bundle:
-    description: A directory of the host that C(ovms-edge release export-bundle) made, to take instead of the depot.
+    description: A directory of the host, made by C(ovms-edge release export-bundle), instead of the depot.
     type: path
   verify:
     description: Read every byte of what is staged already, instead of comparing sizes.
@@ -35,15 +35,15 @@ options:
     type: bool
     default: false
   start:
-    description: With O(detached=true), whether to start it. If not, only wait for one that an earlier task started.
+    description: With O(detached=true), whether to start it. If not, wait for what an earlier task started.
     type: bool
     default: true
   wait:
     description:
       - With O(detached=true), whether to wait for its end and show how it goes, a line per host.
       - >-
-        A task that starts it on every host with O(wait=false), and one with O(start=false) after it, let all hosts
-        fetch at once, however few forks there are.
+        A task with O(wait=false), and one with O(start=false) after it, let all hosts fetch at once, with
+        however few forks.
     type: bool
     default: true
   poll_seconds:
@@ -51,7 +51,7 @@ options:
     type: float
     default: 5
   lost_seconds:
-    description: Seconds without an answer from the host after which it is no longer waited for. It goes on there.
+    description: Seconds without an answer after which a host is no longer waited for. It goes on there.
     type: float
     default: 600
 extends_documentation_fragment: [ovms.edge.action]

@@ -33,9 +33,9 @@ class Progress:
         """Whether to show ``status``, which is then taken for shown; ``now`` in seconds."""
         state, points, fetched = status["state"], percent(status), status.get("fetched_bytes") or 0
         moved = (state, points, fetched) != (self.state, self.points, self.fetched)
-        if state == self.state and points - self.points < LINE_POINTS:
-            if not moved or now - self.at < LINE_SECONDS:
-                return False
+        late = moved and now - self.at >= LINE_SECONDS
+        if state == self.state and points - self.points < LINE_POINTS and not late:
+            return False
         self.state, self.points, self.fetched, self.at = state, points, fetched, now
         return True
 
@@ -92,9 +92,7 @@ def progress_line(store: str, width: int, release: str, status: Document) -> str
 
 
 def plan_line(store: str, width: int, plan: Document) -> str:
-    """Return what a ``stage --plan`` says of a store."""
-    if not plan["changed"]:
-        return f"{store.ljust(width)}  {plan['release']}  is there"
+    """Return what the plan of a release that is not there says of a store."""
     pace = "no rate set"
     if plan.get("seconds") is not None:
         pace = f"about {duration_text(plan['seconds'])}"
