@@ -22,13 +22,11 @@ RELEASE = "vlm@1.1.0"
 
 def status(fetched: int = 0, **changes: Any) -> dict[str, Any]:
     return {
-        **{
-            "release": RELEASE,
-            "state": "fetching",
-            "fetched_bytes": fetched,
-            "fetch_bytes": 1000,
-            "bytes": 9,
-        },
+        "release": RELEASE,
+        "state": "fetching",
+        "fetched_bytes": fetched,
+        "fetch_bytes": 1000,
+        "bytes": 9,
         **changes,
     }
 
@@ -101,8 +99,13 @@ def test_a_transfer_that_is_not_there_is_no_success(document: dict[str, Any]) ->
 
 def test_a_plan_says_bytes_time_and_disk() -> None:
     plan = {
-        **{"release": RELEASE, "changed": True, "fetch_bytes": 2 << 20, "bytes": 4 << 20},
-        **{"seconds": 7300, "disk_bytes": 4 << 20, "free_bytes": 3 << 30},
+        "release": RELEASE,
+        "changed": True,
+        "fetch_bytes": 2 << 20,
+        "bytes": 4 << 20,
+        "seconds": 7300,
+        "disk_bytes": 4 << 20,
+        "free_bytes": 3 << 30,
     }
     assert plan_line("s", 2, plan) == (
         f"s   {RELEASE}  would fetch 2.0 MiB of 4.0 MiB, about 2 h 2 min; 4.0 MiB of disk, 3.0 GiB free"
