@@ -22,7 +22,7 @@ MAX_CHUNK_BYTES = 4 << 20
 _ENTRY = struct.Struct(">I32s")  # length in bytes, sha256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """``size`` bytes at ``offset`` of a file; ``digest`` is their sha256, 32 bytes."""
 

@@ -7,10 +7,10 @@ an earlier one by a residual, or it is fetched; a text file also as a whole, com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, Union
+from typing import NamedTuple, Protocol
 
 from ovms_edge.chunks import Chunk, ChunkIndex
 from ovms_edge.manifest import Manifest, ReleaseFile, Residual
@@ -71,7 +71,7 @@ class Fetch:
         return self.chunk.size
 
 
-Step = Union[Have, Copy, Restore, Fetch]
+Step = Have | Copy | Restore | Fetch
 _SUMS = {Have: "copied", Copy: "copied", Restore: "restored", Fetch: "fetched"}
 # The dearest way that has any bytes gives a file its `how`.
 _WAYS = (("fetched", "fetch"), ("packed", "packed"), ("restored", "residual"), ("copied", "copy"))
@@ -160,7 +160,7 @@ def plan_release(
     described: Described,
     local: Local,
     place_of: Callable[[ReleaseFile], Path],
-    have: Callable[[ReleaseFile, Sequence[Chunk]], Set[int]] = lambda file, chunks: frozenset(),  # noqa: ARG005
+    have: Callable[[ReleaseFile, Sequence[Chunk]], frozenset[int]] = lambda file, chunks: frozenset(),  # noqa: ARG005
 ) -> Iterator[FilePlan]:
     """Yield the plan of every file, in the order in which they have to be made.
 
@@ -181,7 +181,11 @@ def plan_release(
 
 
 def plan_file(
-    file: ReleaseFile, index: ChunkIndex | None, have: Set[int], local: Local, bases: Sequence[Base] = ()
+    file: ReleaseFile,
+    index: ChunkIndex | None,
+    have: frozenset[int],
+    local: Local,
+    bases: Sequence[Base] = (),
 ) -> FilePlan:
     """Return the cheapest way to ``file`` without a link to another."""
     chunks = chunks_of(file, index)
@@ -193,12 +197,12 @@ def plan_file(
     for number, chunk in enumerate(chunks):
         if chunk.offset != offsets[chunk.digest][0]:
             continue
-        wanted = tuple(offset for offset in offsets[chunk.digest] if offset not in have)
-        here = tuple(offset for offset in offsets[chunk.digest] if offset in have)
-        if here:
-            steps.append(Have(chunk, here))
-        if wanted:
-            steps.append(_step(chunk, wanted, local, restored.get(number)))
+        places = tuple(offsets[chunk.digest])
+        steps.append(
+            Have(chunk, places)
+            if have.issuperset(places)
+            else _step(chunk, places, local, restored.get(number))
+        )
     plan = FilePlan(file, steps=tuple(steps))
     return FilePlan(file, packed=True) if file.packed and file.packed.size < plan.fetch_bytes else plan
 
@@ -216,14 +220,14 @@ def _step(chunk: Chunk, wanted: tuple[int, ...], local: Local, restored: tuple[B
 def _bases(
     manifest: Manifest, file: ReleaseFile, described: Described, local: Local, missing: int
 ) -> Iterator[Base]:
-    """Yield the residuals of ``file`` that can be used here, and cost less to look into than they can save."""
+    """Yield the residuals of ``file`` that can be used here and cost less to look into than is missing."""
     for residual in manifest.residuals:
         path = local.files.get(residual.base)
         if residual.path == file.path and path and residual.table_bytes < missing:
             yield Base(residual, described.table(residual), path)
 
 
-def _missing(chunks: Iterable[Chunk], have: Set[int], local: Local) -> int:
+def _missing(chunks: Iterable[Chunk], have: frozenset[int], local: Local) -> int:
     sizes = {c.digest: c.size for c in chunks if c.offset not in have and c.digest not in local.chunks}
     return sum(sizes.values())
 

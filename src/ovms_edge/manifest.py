@@ -230,8 +230,8 @@ def _check_residuals(manifest: Manifest) -> None:
         _check_blob(what, residual.base)
         _check_blob(what, residual.sha256, residual.size)
         _check_blob(what, residual.table_sha256, residual.table_bytes)
-        if residual.table_bytes > residual.size:
-            raise ValueError(f"{what} has a table larger than itself")
+        if residual.table_bytes > min(residual.size, MAX_CHUNK_BYTES):
+            raise ValueError(f"{what} has a table larger than itself or {MAX_CHUNK_BYTES} bytes")
 
 
 def _check_blob(what: str, sha256: object, size: object = 0) -> None:

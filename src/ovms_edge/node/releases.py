@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest, ReleaseRef
+from ovms_edge.manifest import CHUNKS_DIRECTORY, MANIFEST_FILE, SIGNATURE_FILE, Manifest, ReleaseRef
 from ovms_edge.node.config import Trust
 from ovms_edge.node.files import sha256_of
 from ovms_edge.node.output import log
@@ -48,19 +48,24 @@ def misshapen_files(release: StagedRelease) -> list[str]:
         path = release.directory / file.path
         if not path.is_file() or path.stat().st_size != file.size:
             wrong.append(file.path)
-    if not (release.directory / SIGNATURE_FILE).is_file():
-        wrong.append(SIGNATURE_FILE)
-    return wrong
+    others = (SIGNATURE_FILE, *_index_paths(release))
+    return wrong + [path for path in others if not (release.directory / path).is_file()]
 
 
 def damaged_files(release: StagedRelease) -> list[str]:
     """Return the paths of files whose bytes are not those of the manifest. Reads every byte."""
     wrong = misshapen_files(release)
+    digests = {file.path: file.sha256 for file in release.manifest.files} | _index_paths(release)
     return wrong + [
-        file.path
-        for file in release.manifest.files
-        if file.path not in wrong and sha256_of(release.directory / file.path) != file.sha256
+        path
+        for path, digest in digests.items()
+        if path not in wrong and sha256_of(release.directory / path) != digest
     ]
+
+
+def _index_paths(release: StagedRelease) -> dict[str, str]:
+    """Return the paths of the chunk indexes, and what digest each has."""
+    return {f"{CHUNKS_DIRECTORY}/{sha256}": sha256 for sha256 in release.manifest.chunk_indexes}
 
 
 def verify_release(release: StagedRelease, trust: Trust) -> None:

@@ -45,8 +45,8 @@ class Source(Protocol):
     """
 
     @property
-    def name(self) -> str:
-        """What messages and plans call it."""
+    def names(self) -> tuple[str, ...]:
+        """What plans call it: the URLs that are tried, in this order, or a directory."""
 
     def signed_manifest(self, ref: ReleaseRef) -> SignedDocument:
         """Return ``manifest.json`` of a release and its signature."""
@@ -54,7 +54,7 @@ class Source(Protocol):
     def status_list(self, name: str) -> SignedDocument | None:
         """Return the status list of the releases called ``name``; None if there is none."""
 
-    def small(self, repository: str, sha256: str, size: int) -> bytes:
+    def small(self, repository: str, sha256: str) -> bytes:
         """Return a whole blob of at most ``LARGEST_WANTED_BYTES``, verified."""
 
     def fetch(self, repository: str, wanted: Sequence[Wanted]) -> None:
