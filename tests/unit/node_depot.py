@@ -8,7 +8,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,6 +40,9 @@ class FakeDepot:
     cuts: list[int] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)  # statuses of the next answers
     token_failures: list[int] = field(default_factory=list)  # of the next answers of the token server
+    retry_after: str = ""  # what failures say
+    strip: str = ""  # what begins the targets of one that is asked as a proxy
+    connections: int = 0
     redirect_to: str = ""
     bytes_a_second: int = 0
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -53,10 +56,18 @@ class FakeDepot:
 @contextmanager
 def serve(depot: FakeDepot) -> Iterator[FakeDepot]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            depot.connections += 1
+            super().setup()
+
         def do_GET(self) -> None:
+            self.path = self.path.removeprefix(depot.strip)
             depot.seen.append((self.path, dict(self.headers)))
             if depot.failures:
-                self.reply(depot.failures.pop(0), b"{}")
+                after = {"Retry-After": depot.retry_after} if depot.retry_after else {}
+                self.reply(depot.failures.pop(0), b"{}", after)
             elif self.path.startswith("/token") and depot.token_failures:
                 self.reply(depot.token_failures.pop(0), b"{}")
             elif self.path.startswith("/token"):
@@ -85,20 +96,26 @@ def serve(depot: FakeDepot) -> Iterator[FakeDepot]:
             data = depot.blobs.get(digest)
             if data is None:
                 return self.reply(404, b"{}")
-            start = 0
+            start, end = 0, len(data)
             if depot.ranges and (wanted := self.headers.get("Range")):
-                start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(data) - start))
+                first, _, last = wanted.removeprefix("bytes=").partition("-")
+                start, end = int(first), min(int(last) + 1, len(data))
+                if start >= len(data):
+                    return self.reply(416, b"{}")
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
+            else:
+                self.send_response(200)
+            self.send_header("Content-Length", str(end - start))
             self.end_headers()
-            end = min(start + depot.cuts.pop(0), len(data)) if depot.cuts else len(data)
-            for position in range(start, end, _PIECE):
-                piece = data[position : min(position + _PIECE, end)]
+            cut = min(start + depot.cuts.pop(0), end) if depot.cuts else end
+            for position in range(start, cut, _PIECE):
+                piece = data[position : min(position + _PIECE, cut)]
                 self.wfile.write(piece)
                 depot.sent_blob_bytes += len(piece)
                 if depot.bytes_a_second:
                     time.sleep(len(piece) / depot.bytes_a_second)
-            self.close_connection = True
+            self.close_connection = cut < end
             return None
 
         def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
@@ -148,9 +165,16 @@ class Publisher:
         command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(self.key), "-n", namespace]
         return subprocess.run(command, input=data, capture_output=True, check=True).stdout
 
-    def publish(self, depot: FakeDepot, manifest: Manifest, files: dict[str, bytes], tag: str = "") -> None:
+    def publish(
+        self,
+        depot: FakeDepot,
+        manifest: Manifest,
+        files: dict[str, bytes],
+        tag: str = "",
+        further: Iterable[bytes] = (),
+    ) -> None:
         data = manifest.to_bytes()
-        for content in files.values():
+        for content in (*files.values(), *further):
             depot.put(content)
         layers = [
             {"mediaType": RELEASE_MANIFEST, "digest": depot.put(data)},

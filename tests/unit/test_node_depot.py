@@ -8,8 +8,11 @@ import pytest
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.node import depot as depot_module
+from ovms_edge.node.config import DepotServer, NodeConfig, TransferSettings, Trust
 from ovms_edge.node.depot import Depot
+from ovms_edge.node.pace import Unhurried
+from ovms_edge.node.source import GaveUpError, Wanted
+from ovms_edge.node.work import Work
 from ovms_edge.oci import RELEASE_MANIFEST
 from tests.unit.node_depot import (
     BASIC,
@@ -39,25 +42,70 @@ def fake(publisher: Publisher) -> Iterator[FakeDepot]:
         yield depot
 
 
+class Waiting(Unhurried):
+    """Remembers how long it was to wait, and does not."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+
+    def wait(self, seconds: float, reason: str) -> None:  # noqa: ARG002
+        self.waited.append(seconds)
+
+
 @pytest.fixture
-def client(tmp_path: Path, fake: FakeDepot, publisher: Publisher) -> Depot:
-    config = node_config(tmp_path / "node", fake, publisher)
-    return Depot(config.depot.url, None, config.depot.credentials_file)
+def pace() -> Waiting:
+    return Waiting()
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depot_module, "_RETRY_DELAYS", (0.01, 0.01, 0.01))
+@pytest.fixture
+def config(tmp_path: Path, fake: FakeDepot, publisher: Publisher) -> NodeConfig:
+    return node_config(tmp_path / "node", fake, publisher)
 
 
-def blob(client: Depot, offset: int = 0) -> bytes:
-    return b"".join(client.blob(REF, sha256(DATA), offset, len(DATA)))
+@pytest.fixture
+def client(config: NodeConfig, pace: Waiting) -> Depot:
+    return Depot(config, pace)
+
+
+def depot_at(
+    *urls: str, credentials: Path | None = None, pace: Waiting | None = None, **transfer: int
+) -> Depot:
+    *mirrors, depot = (DepotServer(url, None, credentials) for url in urls)
+    config = NodeConfig(
+        *(Path("/nonexistent"), Path("/sys"), depot, Trust(Path("/nonexistent"))),
+        mirrors=tuple(mirrors),
+        transfer=TransferSettings(**transfer),
+    )
+    return Depot(config, pace or Waiting())
+
+
+RUN = 1000
+
+
+def blob(client: Depot, offset: int = 0, data: bytes = DATA) -> bytes:
+    """All of the blob from ``offset`` on, by runs that are checked as a stage does."""
+    got: dict[int, bytes] = {}
+
+    def wanted(start: int) -> Wanted:
+        good = data[start : start + RUN]
+
+        def accept(run: bytes) -> bool:
+            if run != good:
+                return False
+            assert start not in got
+            got[start] = run
+            return True
+
+        return Wanted(sha256(data), start, len(good), accept)
+
+    client.fetch("models/vlm", [wanted(start) for start in range(offset, len(data), RUN)])
+    return b"".join(got[start] for start in sorted(got))
 
 
 @pytest.mark.parametrize("auth", ["", "basic", "bearer"])
 def test_manifest_signature_and_blobs_are_fetched(client: Depot, fake: FakeDepot, auth: str) -> None:
     fake.auth = auth
-    assert client.signed_manifest(REF).manifest == manifest_of({"a.bin": DATA}).to_bytes()
+    assert client.signed_manifest(REF).data == manifest_of({"a.bin": DATA}).to_bytes()
     assert blob(client) == DATA
     sent = {headers.get("Authorization") for path, headers in fake.seen if path.startswith("/v2")}
     assert sent == {"": {None}, "basic": {None, BASIC}, "bearer": {None, TOKEN}}[auth]
@@ -69,7 +117,7 @@ def test_a_wrong_password_is_refused_at_once(tmp_path: Path, fake: FakeDepot) ->
     host = fake.url.partition("//")[2]
     credentials.write_text(json.dumps({"auths": {host: {"auth": "c3RvcmU6d3Jvbmc="}}}))  # store:wrong
     with pytest.raises(EdgeError, match=r"refuses user store \(401\); check user and password") as caught:
-        Depot(fake.url, None, credentials).signed_manifest(REF)
+        depot_at(fake.url, credentials=credentials).signed_manifest(REF)
     assert "wrong" not in str(caught.value)
     assert len(fake.seen) == 2
 
@@ -77,7 +125,7 @@ def test_a_wrong_password_is_refused_at_once(tmp_path: Path, fake: FakeDepot) ->
 def test_a_depot_that_wants_a_password_says_so(fake: FakeDepot) -> None:
     fake.auth = "basic"
     with pytest.raises(EdgeError, match="wants a user and a password"):
-        Depot(fake.url, None, None).signed_manifest(REF)
+        depot_at(fake.url).signed_manifest(REF)
 
 
 def test_a_missing_release_is_named(client: Depot) -> None:
@@ -99,15 +147,15 @@ def test_a_manifest_that_is_not_its_digest_is_refused(client: Depot, fake: FakeD
         client.signed_manifest(REF)
 
 
-def test_a_depot_that_is_down_is_named(client: Depot) -> None:
-    gone = Depot("http://127.0.0.1:9", None, None)
+def test_a_depot_that_is_down_is_named() -> None:
+    gone = depot_at("http://127.0.0.1:9")
     with pytest.raises(EdgeError, match=r"depot http://127\.0\.0\.1:9 cannot be reached.*refused"):
         gone.signed_manifest(REF)
 
 
 def test_transient_failures_are_tried_again_and_then_reported(client: Depot, fake: FakeDepot) -> None:
     fake.failures = [503, 500]
-    assert client.signed_manifest(REF).manifest
+    assert client.signed_manifest(REF).data
     fake.failures = [503] * 10
     with pytest.raises(EdgeError, match="answers 503"):
         client.signed_manifest(REF)
@@ -116,26 +164,112 @@ def test_transient_failures_are_tried_again_and_then_reported(client: Depot, fak
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_broken_connection_is_taken_up_where_it_broke(client: Depot, fake: FakeDepot, ranges: bool) -> None:
     fake.ranges = ranges
-    fake.cuts = [10_000, 60_000, 70_000] if not ranges else [10_000, 1, 50_000, 5000, 5000, 5000]
+    fake.cuts = [10_500, 60_500, 70_000] if not ranges else [10_000, 1, 50_000, 5999, 5000, 5000]
     assert blob(client) == DATA
     if ranges:
-        assert fake.sent_blob_bytes == len(DATA)
+        assert fake.sent_blob_bytes <= len(DATA) + 6 * RUN
 
 
 def test_a_blob_is_fetched_from_an_offset(client: Depot) -> None:
     assert blob(client, 1000) == DATA[1000:]
 
 
-def test_a_connection_that_brings_nothing_is_given_up(client: Depot, fake: FakeDepot) -> None:
-    fake.cuts = [0] * 20
-    with pytest.raises(EdgeError, match=f"connection ended at byte 0 of {len(DATA)}|IncompleteRead"):
+def test_a_connection_that_brings_nothing_is_given_up(config: NodeConfig, fake: FakeDepot) -> None:
+    fake.cuts = [0] * 10_000
+    client = depot_at(fake.url, give_up_seconds=1)
+    with pytest.raises(GaveUpError, match="nothing came for 1 s: .*connection ended early; stage again"):
         blob(client)
+    fake.cuts = []
+    assert blob(client) == DATA
 
 
-def test_a_blob_that_is_too_long_is_refused(client: Depot, fake: FakeDepot) -> None:
-    fake.blobs[sha256(DATA)] = DATA + b"more"
-    with pytest.raises(EdgeError, match="sends more than"):
+def test_wrong_bytes_are_asked_for_anew_and_then_refused(client: Depot, fake: FakeDepot) -> None:
+    wrong = bytearray(DATA)
+    wrong[50_000] ^= 1
+    fake.blobs[sha256(DATA)] = bytes(wrong)
+    with pytest.raises(EdgeError, match=r"sends other bytes than were published at 50000 of sha256:"):
         blob(client)
+    asked = [headers for path, headers in fake.seen if path.endswith(sha256(DATA))]
+    assert [headers.get("Cache-Control") for headers in asked] == [None, "no-cache"]
+
+
+def test_the_next_server_is_asked_where_one_has_wrong_bytes_or_none(fake: FakeDepot) -> None:
+    wrong = bytes([DATA[0] ^ 1]) + DATA[1:]
+    with serve(FakeDepot(blobs={sha256(DATA): wrong})) as bad, serve(FakeDepot()) as empty:
+        assert blob(depot_at(bad.url, empty.url, fake.url)) == DATA
+        assert bad.seen
+        assert empty.seen
+
+
+def test_mirrors_serve_before_the_depot_does(fake: FakeDepot) -> None:
+    with serve(FakeDepot(blobs=dict(fake.blobs), tags=dict(fake.tags))) as mirror:
+        client = depot_at(mirror.url, fake.url)
+        assert client.signed_manifest(REF).data
+        assert blob(client) == DATA
+    assert not fake.seen
+
+
+def test_a_mirror_that_is_down_is_passed_over_for_a_while(fake: FakeDepot, pace: Waiting) -> None:
+    client = depot_at("http://127.0.0.1:9", fake.url, pace=pace)
+    assert client.signed_manifest(REF).data
+    assert blob(client) == DATA
+    assert pace.waited == []
+
+
+def test_a_busy_server_says_when_to_come_again(client: Depot, fake: FakeDepot, pace: Waiting) -> None:
+    fake.failures, fake.retry_after = [429, 503], "7"
+    assert blob(client) == DATA
+    assert sum(pace.waited) == pytest.approx(14, abs=0.5)
+
+
+def test_connections_are_kept(client: Depot, fake: FakeDepot) -> None:
+    client.signed_manifest(REF)
+    assert blob(client) == DATA
+    assert blob(client) == DATA
+    assert fake.connections <= 4
+
+
+def test_a_server_without_ranges_sends_a_blob_once(client: Depot, fake: FakeDepot) -> None:
+    fake.ranges = False
+    assert blob(client, 50_000) == DATA[50_000:]
+    assert fake.sent_blob_bytes <= len(DATA)
+
+
+def test_what_the_caller_raises_ends_the_fetch(client: Depot) -> None:
+    def full(run: bytes) -> bool:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        client.fetch("models/vlm", [Wanted(sha256(DATA), 0, 10, full)])
+
+
+def test_requests_are_of_several_runs_but_not_of_what_lies_between() -> None:
+    def run(offset: int, size: int) -> Wanted:
+        return Wanted("a", offset, size, lambda data: True)
+
+    work = Work([run(10, 5), run(0, 10), run(20, 5), run(30, 12 << 20), run(30 + (12 << 20), 8 << 20)])
+    taken = []
+    while (batch := work.take()) is not None:
+        taken.append((batch.start, batch.end))
+        work.is_ranged(batch)
+        batch.left.clear()
+        work.give_back(batch)
+    assert taken == [(0, 15), (20, 25), (30, 30 + (12 << 20)), (30 + (12 << 20), 30 + (20 << 20))]
+
+
+def test_a_proxy_of_the_environment_is_used_and_no_proxy_is_obeyed(
+    fake: FakeDepot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(FakeDepot(blobs=dict(fake.blobs))) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://me:pw@"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert blob(depot_at(fake.url)) == DATA
+        assert not proxy.seen
+        monkeypatch.setenv("no_proxy", "")
+        proxy.strip = "http://depot.example:5000"
+        assert blob(depot_at("http://depot.example:5000")) == DATA
+        assert proxy.seen
+        assert proxy.seen[0][1]["Proxy-Authorization"] == "Basic bWU6cHc="
 
 
 def test_a_redirect_is_followed_without_the_password(client: Depot, fake: FakeDepot) -> None:
@@ -145,7 +279,7 @@ def test_a_redirect_is_followed_without_the_password(client: Depot, fake: FakeDe
         assert blob(client, 1000) == DATA[1000:]
         ((_, headers),) = store.seen
     assert "Authorization" not in headers
-    assert headers["Range"] == "bytes=1000-"
+    assert headers["Range"] == f"bytes=1000-{len(DATA) - 1}"
 
 
 def test_what_a_redirect_target_answers_is_told_without_its_query(client: Depot, fake: FakeDepot) -> None:
@@ -159,7 +293,7 @@ def test_what_a_redirect_target_answers_is_told_without_its_query(client: Depot,
 
 def test_a_manifest_cut_short_is_fetched_again(client: Depot, fake: FakeDepot) -> None:
     fake.cuts = [20]
-    assert client.signed_manifest(REF).manifest.endswith(b"}\n")
+    assert client.signed_manifest(REF).data.endswith(b"}\n")
 
 
 def test_a_token_server_that_is_busy_is_asked_again(client: Depot, fake: FakeDepot) -> None:

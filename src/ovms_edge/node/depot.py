@@ -1,233 +1,309 @@
-"""The depot: an OCI registry, read with the standard library.
+"""The depot and its mirrors: OCI registries, read with the standard library.
 
-Protocol: OCI distribution-spec 1.1 (manifests, blobs, Range) and the token authentication of CNCF
-Distribution. Blobs are content-addressed, so a file is asked for by the digest in the signed manifest.
+Protocol: OCI distribution-spec 1.1 (manifests, blobs, Range of RFC 9110). Blobs are content-addressed, so a
+file is asked for by the digest in the signed manifest, and it does not matter who sends it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import ssl
+import re
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, HTTPResponse
-from pathlib import Path
-from typing import IO, TypeVar
-from urllib.error import HTTPError, URLError
-from urllib.parse import urljoin, urlsplit
-from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
+from collections.abc import Sequence
+from http.client import HTTPException
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, ReleaseRef
-from ovms_edge.node.output import log
-from ovms_edge.node.registry_auth import TRANSIENT_STATUS, Authorizer, TransientError, credentials_for
-from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
+from ovms_edge.node.config import NodeConfig
+from ovms_edge.node.link import Response
+from ovms_edge.node.pace import Pace
+from ovms_edge.node.patience import Silence, WrongBytesError, patiently
+from ovms_edge.node.registry import MissingError, Registry
+from ovms_edge.node.registry_auth import TransientError
+from ovms_edge.node.source import LARGEST_WANTED_BYTES, SignedDocument, Wanted
+from ovms_edge.node.work import Batch, Work
+from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE, STATUS_LIST, STATUS_TAG
 
-_RETRY_DELAYS = (0.5, 1.0, 2.0)
-_TIMEOUT_SECONDS = 60
-_CHUNK_BYTES = 1 << 18
+_MANIFEST_TYPES = (
+    f"{OCI_MANIFEST}, application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json"
+)
 _LARGEST_MANIFEST_BYTES = 64 << 20
-_LARGEST_SIGNATURE_BYTES = 64 << 10
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class SignedManifest:
-    """The bytes of ``manifest.json`` and of its signature, as the depot holds them; nothing checked yet."""
-
-    manifest: bytes
-    signature: bytes
+_PIECE_BYTES = 256 << 10
+_PAUSE_SECONDS = 1.0
+_LEAVE_SECONDS = 5.0  # for a thread that waits out a pause
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
+# What may be under way when a transfer is paused, and what a link with a round trip of 250 ms needs.
+_SMALLEST_BUFFER, _LARGEST_BUFFER, _BUFFER_SECONDS = 64 << 10, 1 << 20, 0.25
 
 
 class Depot:
-    """One registry at ``url``; ``ca_file`` is trusted instead of the system's authorities."""
+    """The registries of a node's configuration, as a ``Source``."""
 
-    def __init__(self, url: str, ca_file: Path | None, credentials_file: Path | None) -> None:
-        self._url = url
-        host = urlsplit(url).netloc
-        self._authorizer = Authorizer(url, credentials_for(host, credentials_file), self._send)
-        self._opener = build_opener(
-            ProxyHandler(), HTTPHandler(), HTTPSHandler(context=_tls(ca_file)), _Redirects()
+    def __init__(self, config: NodeConfig, pace: Pace) -> None:
+        buffer = _receive_buffer(config)
+        self._servers = [Registry(server, buffer) for server in (*config.mirrors, config.depot)]
+        self._connections = config.transfer.connections
+        self._give_up_seconds = config.transfer.give_up_seconds
+        self._pace = pace
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """URLs, in the order tried."""
+        return tuple(server.url for server in self._servers)
+
+    def signed_manifest(self, ref: ReleaseRef) -> SignedDocument:
+        """Fetch manifest and signature of a release; raises EdgeError if it is missing or unsigned."""
+        return self._signed(
+            self._servers, ref.name, ref.version, (RELEASE_MANIFEST, MANIFEST_FILE, SIGNATURE_FILE), str(ref)
         )
 
-    def signed_manifest(self, ref: ReleaseRef) -> SignedManifest:
-        """Fetch manifest and signature of a release; raises EdgeError if it is missing or unsigned."""
-        path = f"/v2/models/{ref.name}/manifests/{ref.version}"
-        data = self._retry(lambda: self._small(path, ref, _LARGEST_MANIFEST_BYTES, {"Accept": OCI_MANIFEST}))
+    def status_list(self, name: str) -> SignedDocument | None:
+        """Fetch the status list of a model; None if there is none.
+
+        The depot itself is asked first: a cache on the way may be behind.
+        """
+        what = (STATUS_LIST, "status.json", "status.json.sig")
+        *mirrors, depot = self._servers
+        for servers in ([depot], mirrors):
+            try:
+                return self._signed(servers, name, STATUS_TAG, what, f"status list of {name}")
+            except MissingError:
+                return None
+            except TransientError:
+                if not mirrors or servers is mirrors:
+                    raise
+        return None
+
+    def small(self, repository: str, sha256: str) -> bytes:
+        """Return a whole blob of at most ``LARGEST_WANTED_BYTES``, verified."""
+        silence = Silence(self._give_up_seconds)
+        return self._blob(self._servers, repository, f"sha256:{sha256}", LARGEST_WANTED_BYTES, silence)
+
+    def image_manifest(self, repository: str, digest: str) -> bytes:
+        """Return the manifest or index ``digest`` of an image, verified."""
+        path = f"/v2/{repository}/manifests/{digest}"
+        return self._whole(
+            self._servers, path, repository, _LARGEST_MANIFEST_BYTES, Silence(None), digest, _MANIFEST_TYPES
+        )
+
+    def fetch(self, repository: str, wanted: Sequence[Wanted]) -> None:
+        """Bring every run of ``wanted`` over a few connections; see ``Source``."""
+        work, silence = Work(wanted), Silence(self._give_up_seconds)
+
+        def bring() -> None:
+            try:
+                while (batch := work.take()) is not None:
+                    self._bring(repository, batch, work, silence)
+                    work.give_back(batch)
+            except _CallerError as error:
+                work.fail(error.error)
+            except BaseException as error:  # noqa: BLE001  told to the caller of fetch
+                work.fail(error)
+
+        threads = [threading.Thread(target=bring, daemon=True) for _ in range(self._connections)]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads) and work.error is None:
+                for thread in threads:
+                    thread.join(0.1)
+        except BaseException as error:
+            work.fail(error)
+            raise
+        finally:
+            if work.error is not None:
+                for server in self._servers:
+                    server.close()
+            for thread in threads:
+                thread.join(_LEAVE_SECONDS)
+        if work.error is not None:
+            raise work.error
+
+    def _bring(self, repository: str, batch: Batch, work: Work, silence: Silence) -> None:
+        """Have one batch accepted, as far as one request goes; the rest is given back."""
+        path = f"/v2/{repository}/blobs/sha256:{batch.sha256}"
+
+        def attempt(server: Registry, fresh: bool) -> None:
+            before = len(batch.left)
+            headers = {"Range": f"bytes={batch.start}-{batch.end - 1}"} | _freshness(fresh)
+            try:
+                with server.open(path, repository, headers) as response:
+                    if response.status == 206:
+                        position = _range_start(response, server, batch.start)
+                        work.is_ranged(batch)
+                    else:
+                        position = 0
+                        work.take_all(batch)
+                    self._accept(response, server, position, batch, silence, work)
+            except (OSError, HTTPException, TransientError) as error:
+                if len(batch.left) < before:
+                    return  # something came: go on from there at once
+                raise error if isinstance(error, EdgeError) else server.unreachable(error) from error
+
+        while batch.left and work.error is None:
+            patiently(self._servers, attempt, self._pace, silence, lambda: work.error is not None)
+
+    def _accept(
+        self,
+        response: Response,
+        server: Registry,
+        position: int,
+        batch: Batch,
+        silence: Silence,
+        work: Work,
+    ) -> None:
+        buffer = memoryview(bytearray(_PIECE_BYTES))
+        ranged = response.status == 206
+        while batch.left and work.error is None and (response.left is None or response.left > 0):
+            wanted = batch.left[0]
+            if position > wanted.offset:
+                return  # a run before what this answer brings
+            while position < wanted.offset:
+                position += self._read(response, server, buffer[: wanted.offset - position], silence)
+            run = bytearray(wanted.size)
+            self._fill(response, server, memoryview(run), silence)
+            position += wanted.size
+            if not _used(wanted, bytes(run)):
+                raise WrongBytesError(
+                    f"depot {server.url} sends other bytes than were published at {wanted.offset} of "
+                    f"sha256:{wanted.sha256}",
+                    "the depot or the way to it is damaged: publish the release again",
+                )
+            batch.left.popleft()
+        if batch.left and not ranged and work.error is None:
+            raise TransientError(
+                f"depot {server.url} ended sha256:{batch.sha256} at byte {position}",
+                "publish the release again if this stays",
+            )
+
+    def _fill(self, response: Response, server: Registry, run: memoryview, silence: Silence) -> None:
+        done = 0
+        while done < len(run):
+            done += self._read(response, server, run[done : done + _PIECE_BYTES], silence)
+
+    def _read(self, response: Response, server: Registry, into: memoryview, silence: Silence) -> int:
+        began = time.monotonic()
+        allowed = self._pace.take(len(into))
+        waited = time.monotonic() - began
+        if waited > _PAUSE_SECONDS:
+            silence.forgive(waited)
+        count = response.readinto(into[:allowed])
+        if not count:
+            raise TransientError(
+                f"depot {server.url} cannot be reached: connection ended early",
+                "see whether it runs and whether this host may reach it",
+            )
+        self._pace.arrived(count)
+        silence.broken()
+        return count
+
+    def _signed(
+        self, servers: Sequence[Registry], name: str, tag: str, what: tuple[str, str, str], shown: str
+    ) -> SignedDocument:
+        media_type, file, signature_file = what
+        repository, path = f"models/{name}", f"/v2/models/{name}/manifests/{tag}"
+        data = self._whole(
+            servers, path, repository, _LARGEST_MANIFEST_BYTES, Silence(None), accept=OCI_MANIFEST, what=shown
+        )
         try:
             layers = {layer["mediaType"]: str(layer["digest"]) for layer in json.loads(data)["layers"]}
         except (ValueError, KeyError, TypeError) as error:
             raise EdgeError(
-                f"{self._url}{path} is not an OCI manifest",
+                f"{servers[-1].url}{path} is not an OCI manifest",
                 "publish the release again with ovms-edge release publish",
             ) from error
-        return SignedManifest(
-            self._layer(ref, layers, RELEASE_MANIFEST, MANIFEST_FILE, _LARGEST_MANIFEST_BYTES),
-            self._layer(ref, layers, RELEASE_SIGNATURE, SIGNATURE_FILE, _LARGEST_SIGNATURE_BYTES),
-        )
 
-    def blob(self, ref: ReleaseRef, sha256: str, offset: int, size: int) -> Iterator[bytes]:
-        """Yield the bytes of a blob of ``size`` bytes from ``offset`` on.
+        def document(kind: str, named: str) -> bytes:
+            if kind not in layers:
+                raise EdgeError(
+                    f"{shown} in the depot {servers[-1].url} has no {named}",
+                    "sign and publish it with ovms-edge release sign and publish",
+                )
+            return self._blob(servers, repository, layers[kind], _LARGEST_MANIFEST_BYTES, Silence(None))
 
-        A broken connection is taken up where it broke, as long as each attempt brings something. The caller
-        checks the digest. Raises EdgeError if the depot does not have the blob or sends too much.
-        """
-        path = f"/v2/models/{ref.name}/blobs/sha256:{sha256}"
-        failures = 0
-        while offset < size:
-            try:
-                with self._open_range(path, ref, offset) as response:
-                    while chunk := response.read(_CHUNK_BYTES):
-                        offset += len(chunk)
-                        failures = 0
-                        if offset > size:
-                            raise EdgeError(
-                                f"the depot sends more than {size} bytes for sha256:{sha256}",
-                                "the depot is damaged: publish the release again",
-                            )
-                        yield chunk
-                if offset < size:
-                    raise ConnectionResetError(f"connection ended at byte {offset} of {size}")
-            except TransientError as error:
-                failures = self._pause(failures, error)
-            except (OSError, HTTPException) as error:
-                failures = self._pause(failures, self._unreachable(error))
+        return SignedDocument(document(media_type, file), document(RELEASE_SIGNATURE, signature_file))
 
-    def _layer(
-        self, ref: ReleaseRef, layers: dict[str, str], media_type: str, name: str, limit: int
+    def _blob(
+        self, servers: Sequence[Registry], repository: str, digest: str, limit: int, silence: Silence
     ) -> bytes:
-        digest = layers.get(media_type)
-        if digest is None:
-            raise EdgeError(
-                f"{ref} in the depot {self._url} has no {name}",
-                "sign and publish it with ovms-edge release sign and publish",
-            )
-        path = f"/v2/models/{ref.name}/blobs/{digest}"
-        data = self._retry(lambda: self._small(path, ref, limit, {}))
-        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
-            raise EdgeError(
-                f"{name} of {ref} does not match its digest in the depot",
-                "the depot is damaged: publish the release again",
-            )
-        return data
+        path = f"/v2/{repository}/blobs/{digest}"
+        return self._whole(servers, path, repository, limit, silence, digest)
 
-    def _small(self, path: str, ref: ReleaseRef, limit: int, headers: dict[str, str]) -> bytes:
-        with self._open(path, ref, headers) as response:
-            data: bytes = response.read(limit + 1)
-            if len(data) <= limit and response.length:  # read(n) says nothing of a connection that broke
-                raise ConnectionResetError(f"connection ended {response.length} bytes early")
-        if len(data) > limit:
-            raise EdgeError(f"{self._url}{path} is larger than {limit} bytes", "publish the release again")
-        return data
+    def _whole(
+        self,
+        servers: Sequence[Registry],
+        path: str,
+        repository: str,
+        limit: int,
+        silence: Silence,
+        digest: str = "",
+        accept: str = "",
+        what: str = "",
+    ) -> bytes:
+        """Return a document of at most ``limit`` bytes, and of this ``digest`` if one is given."""
+        found: list[bytes] = []
 
-    def _open_range(self, path: str, ref: ReleaseRef, offset: int) -> HTTPResponse:
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        response = self._open(path, ref, headers)
-        if offset and response.status != 206:
-            # a server without Range starts over: skip what is there already
-            while offset > 0 and (skipped := response.read(min(offset, _CHUNK_BYTES))):
-                offset -= len(skipped)
-        return response
-
-    def _open(self, path: str, ref: ReleaseRef, headers: dict[str, str]) -> HTTPResponse:
-        """Send with what authorization is known; once more after a challenge."""
-        url, scope = self._url + path, f"repository:models/{ref.name}:pull"
-        try:
-            return self._send(url, headers | self._authorizer.headers(scope))
-        except HTTPError as error:
-            if error.code != 401:
-                raise self._refused(error, ref) from error
-            challenge = error.headers.get("WWW-Authenticate", "")
-        try:
-            return self._send(url, headers | self._authorizer.answer(challenge, scope))
-        except HTTPError as error:
-            raise self._refused(error, ref) from error
-
-    def _send(self, url: str, headers: dict[str, str]) -> HTTPResponse:
-        response: HTTPResponse = self._opener.open(Request(url, headers=headers), timeout=_TIMEOUT_SECONDS)  # noqa: S310
-        return response
-
-    def _refused(self, error: HTTPError, ref: ReleaseRef) -> EdgeError:
-        answering = urlsplit(error.url)
-        place = f"{answering.scheme}://{answering.netloc}"
-        if error.code in TRANSIENT_STATUS:
-            return TransientError(f"depot {place} answers {error.code}", "see the log of the registry")
-        if place != self._url:  # its query can hold a signature that works like a password
-            return EdgeError(
-                f"depot {self._url} redirects to {place}, which answers {error.code}",
-                "see the log of both",
-            )
-        if error.code in (401, 403):
-            return EdgeError(
-                f"depot {self._url} refuses {self._authorizer.who} ({error.code})",
-                "check user and password of the registry in the inventory (docker_engine_registries)",
-            )
-        if error.code == 404:
-            return EdgeError(
-                f"depot {self._url} has no {ref}, or not all of it ({urlsplit(error.url).path})",
-                "check name and version, or publish it with ovms-edge release publish",
-            )
-        return EdgeError(
-            f"depot {self._url} answers {error.code} to {answering.path}", "see the log of the registry"
-        )
-
-    def _retry(self, action: Callable[[], _T]) -> _T:
-        failures = 0
-        while True:
+        def attempt(server: Registry, fresh: bool) -> None:
+            headers = ({"Accept": accept} if accept else {}) | _freshness(fresh)
             try:
-                return action()
-            except TransientError as error:
-                failures = self._pause(failures, error)
+                with server.open(path, repository, headers, what) as response:
+                    data = response.read(limit + 1)
             except (OSError, HTTPException) as error:
-                failures = self._pause(failures, self._unreachable(error))
+                raise server.unreachable(error) from error
+            self._pace.arrived(len(data))
+            if len(data) > limit:
+                raise EdgeError(
+                    f"{server.url}{path} is larger than {limit} bytes", "publish the release again"
+                )
+            if digest and f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+                raise WrongBytesError(
+                    f"{server.url}{path} does not match its digest",
+                    "the depot or the way to it is damaged: publish the release again",
+                )
+            found.append(data)
 
-    def _pause(self, failures: int, error: EdgeError) -> int:
-        """Wait before the next attempt, or give up."""
-        if failures >= len(_RETRY_DELAYS) or not isinstance(error, TransientError):
-            raise error
-        log(f"{error.reason}; trying again in {_RETRY_DELAYS[failures]:g} s")
-        time.sleep(_RETRY_DELAYS[failures])
-        return failures + 1
-
-    def _unreachable(self, error: OSError | HTTPException) -> EdgeError:
-        cause = error.reason if isinstance(error, URLError) else error
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return EdgeError(
-                f"certificate of depot {self._url} is not trusted: {cause.verify_message}",
-                "put the authority that signed it into the inventory (node_agent_depot_ca)",
-            )
-        return TransientError(
-            f"depot {self._url} cannot be reached: {cause or type(cause).__name__}",
-            "see whether it runs and whether this host may reach it",
-        )
+        patiently(servers, attempt, self._pace, silence)
+        return found[0]
 
 
-class _Redirects(HTTPRedirectHandler):
-    """Registries redirect blobs to object stores: credentials stay with the registry."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> Request | None:
-        target = urljoin(req.full_url, newurl)
-        old, new = urlsplit(req.full_url), urlsplit(target)
-        if old.scheme == "https" and new.scheme != "https":
-            raise EdgeError(
-                f"depot {old.netloc} redirects to {new.scheme}://{new.netloc}",
-                "let it redirect to https only",
-            )
-        redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if redirected is not None and (old.scheme, old.netloc) != (new.scheme, new.netloc):
-            redirected.remove_header("Authorization")
-        return redirected
-
-
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def _used(wanted: Wanted, data: bytes) -> bool:
+    """Ask the caller; what its disk raises is no failure of a server."""
     try:
-        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    except (OSError, ssl.SSLError) as error:
+        return wanted.accept(data)
+    except OSError as error:
+        raise _CallerError(error) from error
+
+
+class _CallerError(Exception):
+    """Carries an OSError of ``accept`` past what reads from connections."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _range_start(response: Response, server: Registry, asked: int) -> int:
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if not match or int(match[1]) != asked:
         raise EdgeError(
-            f"depot CA {ca_file} is not readable: {error}",
-            "put the PEM text of the authority into the inventory (node_agent_depot_ca)",
-        ) from error
+            f"depot {server.url} answers another range than asked: "
+            f"{response.headers.get('Content-Range', 'none')!r} instead of bytes {asked}-",
+            "mend or leave out the proxy or registry that does this",
+        )
+    return asked
+
+
+def _freshness(fresh: bool) -> dict[str, str]:
+    return {"Cache-Control": "no-cache"} if fresh else {}
+
+
+def _receive_buffer(config: NodeConfig) -> int | None:
+    schedule = config.transfer.schedule
+    rates = [rate for rate in (schedule.rate, *(window.rate for window in schedule.windows)) if rate]
+    if not rates:
+        return None
+    return min(max(int(max(rates) * _BUFFER_SECONDS), _SMALLEST_BUFFER), _LARGEST_BUFFER)

@@ -10,12 +10,11 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from http.client import HTTPResponse
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.node.link import Response
 from ovms_edge.oci import Credentials, is_loopback
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -24,7 +23,11 @@ TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class TransientError(EdgeError):
-    """Worth another attempt."""
+    """Worth another attempt, not before ``retry_after`` seconds."""
+
+    def __init__(self, reason: str, remedy: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason, remedy)
+        self.retry_after = retry_after
 
 
 def credentials_for(registry: str, path: Path | None) -> Credentials | None:
@@ -56,7 +59,7 @@ class Authorizer:
         self,
         url: str,
         credentials: Credentials | None,
-        send: Callable[[str, dict[str, str]], HTTPResponse],
+        send: Callable[[str, dict[str, str]], Response],
     ) -> None:
         self._url = url
         self._credentials = credentials
@@ -102,16 +105,18 @@ class Authorizer:
         if "service" in parameters:
             query["service"] = parameters["service"]
         headers = {"Authorization": self._credentials.basic} if self._credentials else {}
-        try:
-            with self._send(f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}", headers) as response:
-                document = json.loads(response.read(_LARGEST_TOKEN_BYTES))
-            return str(document.get("token") or document["access_token"])
-        except HTTPError as error:
-            if error.code in TRANSIENT_STATUS:
-                raise TransientError(f"token server {realm} answers {error.code}", "see its log") from error
+        url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
+        with self._send(url, headers) as response:
+            body = response.read(_LARGEST_TOKEN_BYTES)
+        if response.status in TRANSIENT_STATUS:
+            raise TransientError(f"token server {realm} answers {response.status}", "see its log")
+        if response.status != 200:
             raise EdgeError(
-                f"token server {realm} refuses {self.who} ({error.code})",
+                f"token server {realm} refuses {self.who} ({response.status})",
                 "check user and password of the registry in the inventory (docker_engine_registries)",
-            ) from error
+            )
+        try:
+            document = json.loads(body)
+            return str(document.get("token") or document["access_token"])
         except (ValueError, KeyError, AttributeError) as error:
             raise EdgeError(f"token server {realm} sends no token", "see its log") from error
