@@ -13,7 +13,7 @@ from pathlib import Path
 import ovms_edge
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.node import stage_command
+from ovms_edge.node import stage_command, transfer_command
 from ovms_edge.node.activate import activate, previous_deployment, requested_settings
 from ovms_edge.node.config import STATE_DIR, SYSFS_ROOT, NodeConfig, load_node_config
 from ovms_edge.node.docker import Docker
@@ -150,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parsers = Parsers.of(parser)
     commands, common, changes = parsers.commands, parsers.common, parsers.changes
     stage_command.add_commands(parsers)
+    transfer_command.add_commands(parsers)
 
     facts = commands.add_parser("facts", parents=[common], help="what this node is and has")
     facts.add_argument("--sysfs-root", type=Path, metavar="DIR")

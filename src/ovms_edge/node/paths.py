@@ -45,6 +45,16 @@ class StatePaths:
         """Held by whoever changes anything here."""
         return self.root / "lock"
 
+    @property
+    def transfer(self) -> Path:
+        """What the running or last stage says of itself."""
+        return self.root / "transfer.json"
+
+    @property
+    def transfer_control(self) -> Path:
+        """What whoever transfers is told: paused, rate."""
+        return self.root / "transfer-control.json"
+
     def release(self, ref: ReleaseRef) -> Path:
         """Where a staged release lies."""
         return self.releases / ref.name / ref.version
