@@ -5,18 +5,30 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import lzma
 import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
-from ovms_edge.manifest import SIGNATURE_NAMESPACE, Manifest, Memory, ReleaseFile, ReleaseRef
+from ovms_edge.chunks import ChunkIndex
+from ovms_edge.manifest import (
+    SIGNATURE_NAMESPACE,
+    Manifest,
+    Memory,
+    Packed,
+    ReleaseFile,
+    ReleaseRef,
+    Residual,
+)
 from ovms_edge.node.config import DepotServer, NodeConfig, Trust
 from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
+from ovms_edge.residual import difference, write_table
 
 USER, PASSWORD = "store", "s3cret"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -200,6 +212,48 @@ def manifest_of(files: dict[str, bytes], version: str = "1.0.0", **changes: obje
         "files": tuple(ReleaseFile(path, len(data), sha256(data)) for path, data in sorted(files.items())),
     }
     return Manifest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@dataclass
+class Model:
+    """Versions of a chunked file, and what is published of them beside it."""
+
+    files: dict[str, bytes]
+    cuts: dict[str, list[int]] = field(default_factory=dict)
+    packed: tuple[str, ...] = ()
+    bases: dict[str, bytes] = field(default_factory=dict)  # path: an earlier file to make a residual against
+
+    def manifest(self, version: str) -> tuple[Manifest, list[bytes]]:
+        """Return the manifest, and the further blobs that it names."""
+        further: list[bytes] = []
+
+        def keep(data: bytes) -> str:
+            further.append(data)
+            return sha256(data)
+
+        entries, residuals = [], []
+        for path, data in sorted(self.files.items()):
+            cuts = self.cuts.get(path)
+            blocks = [data[a:b] for a, b in pairwise(cuts)] if cuts else []
+            index = keep(ChunkIndex.of_blocks(blocks).to_bytes()) if cuts else None
+            xz = lzma.compress(data) if path in self.packed else b""
+            packed = Packed(keep(xz), len(xz)) if xz else None
+            entries.append(ReleaseFile(path, len(data), sha256(data), index, packed))
+            if cuts and (base := self.bases.get(path)):
+                payloads = [difference(data[a:b], base[a:b]) for a, b in pairwise(cuts)]
+                parts = enumerate(zip(cuts, payloads, strict=False))
+                table = write_table((number, at, len(payload)) for number, (at, payload) in parts)
+                blob = table + b"".join(payloads)
+                residuals.append(
+                    Residual(path, sha256(base), keep(blob), len(blob), len(table), sha256(table))
+                )
+        manifest = replace(manifest_of({}, version), files=tuple(entries), residuals=tuple(residuals))
+        return manifest, further
+
+    def publish(self, publisher: Publisher, depot: FakeDepot, version: str) -> Manifest:
+        manifest, further = self.manifest(version)
+        publisher.publish(depot, manifest, self.files, further=further)
+        return manifest
 
 
 def node_config(directory: Path, depot: FakeDepot, publisher: Publisher) -> NodeConfig:

@@ -48,7 +48,7 @@ class Waiting(Unhurried):
     def __init__(self) -> None:
         self.waited: list[float] = []
 
-    def wait(self, seconds: float, reason: str) -> None:  # noqa: ARG002
+    def wait(self, seconds: float, reason: str) -> None:
         self.waited.append(seconds)
 
 
@@ -177,7 +177,7 @@ def test_a_blob_is_fetched_from_an_offset(client: Depot) -> None:
 def test_a_connection_that_brings_nothing_is_given_up(config: NodeConfig, fake: FakeDepot) -> None:
     fake.cuts = [0] * 10_000
     client = depot_at(fake.url, give_up_seconds=1)
-    with pytest.raises(GaveUpError, match="nothing came for 1 s: .*connection ended early; stage again"):
+    with pytest.raises(GaveUpError, match=r"nothing came for 1 s: .*connection ended early; stage again"):
         blob(client)
     fake.cuts = []
     assert blob(client) == DATA

@@ -15,7 +15,7 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseFile
 from ovms_edge.node.output import log
 from ovms_edge.node.partial import PartialFile
-from ovms_edge.node.source import Source, Wanted
+from ovms_edge.node.source import Source, Wanted, WrongBytesError
 from ovms_edge.residual import restore
 
 _PIECE_BYTES = 1 << 20
@@ -41,11 +41,10 @@ def assemble(plan: FilePlan, path: Path, source: Source, repository: str, progre
     file = plan.file
     with PartialFile.opened(path, file.size) as target:
         progress.phase("fetching")
-        if plan.packed and file.packed:
-            _unpack(file, source.small(repository, file.packed.sha256), target)
-            progress.wrote(file.size)
-        else:
-            _put_steps(plan, target, source, repository, progress)
+        try:
+            _fill(plan, target, source, repository, progress)
+        except WrongBytesError as error:
+            raise EdgeError(f"{file.path}: {error.reason}", error.remedy) from error
         progress.phase("verifying")
         if target.sha256() != file.sha256:
             path.unlink()
@@ -54,6 +53,15 @@ def assemble(plan: FilePlan, path: Path, source: Source, repository: str, progre
                 "the release was built wrong, or this host's memory or disk fails: build it again",
             )
         target.finish()
+
+
+def _fill(plan: FilePlan, target: PartialFile, source: Source, repository: str, progress: Progress) -> None:
+    file = plan.file
+    if plan.packed and file.packed:
+        _unpack(file, source.small(repository, file.packed.sha256), target)
+        progress.wrote(file.size)
+    else:
+        _put_steps(plan, target, source, repository, progress)
 
 
 def _put_steps(

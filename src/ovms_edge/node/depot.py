@@ -19,10 +19,10 @@ from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, ReleaseRef
 from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.link import Response
 from ovms_edge.node.pace import Pace
-from ovms_edge.node.patience import Silence, WrongBytesError, patiently
+from ovms_edge.node.patience import Silence, patiently
 from ovms_edge.node.registry import MissingError, Registry
 from ovms_edge.node.registry_auth import TransientError
-from ovms_edge.node.source import LARGEST_WANTED_BYTES, SignedDocument, Wanted
+from ovms_edge.node.source import LARGEST_WANTED_BYTES, SignedDocument, Wanted, WrongBytesError
 from ovms_edge.node.work import Batch, Work
 from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE, STATUS_LIST, STATUS_TAG
 

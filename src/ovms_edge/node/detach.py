@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
@@ -41,7 +42,7 @@ def start_detached(config: NodeConfig, ref: ReleaseRef, arguments: Sequence[str]
         *("systemd-run", f"--unit={UNIT}", "--collect", "--quiet", f"--description={_DESCRIPTION}{ref}"),
         *(f"--property={entry}" for entry in _PROPERTIES),
         *(f"--setenv={name}" for name in _PROXIES if name in os.environ),
-        *(sys.executable, os.path.abspath(sys.argv[0]), *arguments),
+        *(sys.executable, str(Path(sys.argv[0]).absolute()), *arguments),
     ]
     before = _transfer(config)
     try:

@@ -71,7 +71,7 @@ class PartialFile:
             os.close(descriptor)
 
     def put(self, chunk: Chunk, offsets: Iterable[int], data: bytes) -> bool:
-        """Write ``data`` to each of ``offsets``; returns False, with nothing written, if it is not ``chunk``."""
+        """Write ``data`` to each of ``offsets``; returns False and writes nothing if it is not ``chunk``."""
         if hashlib.sha256(data).digest() != chunk.digest:
             return False
         for offset in offsets:

@@ -10,14 +10,10 @@ from ovms_edge.node.output import log
 from ovms_edge.node.pace import Pace
 from ovms_edge.node.registry import Registry
 from ovms_edge.node.registry_auth import TransientError
-from ovms_edge.node.source import GaveUpError
+from ovms_edge.node.source import GaveUpError, WrongBytesError
 
 QUICK_ATTEMPTS = 4
 _SLICE_SECONDS = 1.0
-
-
-class WrongBytesError(EdgeError):
-    """What came is not what was published."""
 
 
 class Silence:

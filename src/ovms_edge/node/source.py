@@ -16,6 +16,10 @@ class GaveUpError(EdgeError):
     """No byte came for so long that the transfer ended; what is there stays, and can be gone on from."""
 
 
+class WrongBytesError(EdgeError):
+    """What came is not what was published."""
+
+
 @dataclass(frozen=True)
 class SignedDocument:
     """A document and its signature, as the source holds them; nothing checked yet."""

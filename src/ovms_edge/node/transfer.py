@@ -137,9 +137,8 @@ class Transfer:
                 self._write(durable=False)
             if now - told_at >= _LOG_SECONDS and self._phase == "fetching":
                 told_at = now
-                log(
-                    f"{size_text(self._fetched)} of {size_text(self._fetch_bytes)} fetched, {self._state()[0]}"
-                )
+                done, total = size_text(self._fetched), size_text(self._fetch_bytes)
+                log(f"{done} of {total} fetched, {self._state()[0]}")
 
     def _look(self) -> None:
         """Look up pause, rate and schedule."""

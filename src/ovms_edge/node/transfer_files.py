@@ -20,7 +20,7 @@ _START_TIME_FIELD = 19  # of /proc/PID/stat after the command's name: field 22 o
 
 @dataclass(frozen=True)
 class Control:
-    """``rate`` is ``schedule`` (that of node.json), ``unlimited``, or a rate that holds until told otherwise."""
+    """``rate``: ``schedule`` (that of node.json), ``unlimited``, or one that holds until told otherwise."""
 
     paused: bool = False
     rate: str = SCHEDULED
@@ -64,7 +64,7 @@ def write_status(path: Path, document: dict[str, Any], *, durable: bool) -> None
 
 
 def read_status(paths: StatePaths) -> dict[str, Any]:
-    """Return what the last transfer said, ``interrupted`` if its process is gone, ``idle`` if there was none."""
+    """Return what the last transfer said; ``interrupted``: its process is gone, ``idle``: there was none."""
     try:
         document: dict[str, Any] = json.loads(paths.transfer.read_bytes())
         running, process = document["state"] in RUNNING, document.pop("process")
