@@ -128,6 +128,17 @@ class Manifest:
         return tuple(dict.fromkeys(file.chunk_index for file in self.files if file.chunk_index))
 
     @property
+    def further(self) -> dict[str, str]:
+        """The sha256 of every blob beside the files, by its path in the release."""
+        packed = (file.packed.sha256 for file in self.files if file.packed)
+        kinds = (
+            (CHUNKS_DIRECTORY, self.chunk_indexes),
+            (PACKED_DIRECTORY, packed),
+            (RESIDUALS_DIRECTORY, (residual.sha256 for residual in self.residuals)),
+        )
+        return {f"{directory}/{sha256}": sha256 for directory, found in kinds for sha256 in found}
+
+    @property
     def total_bytes(self) -> int:
         """Size of all files together."""
         return sum(file.size for file in self.files)

@@ -15,8 +15,22 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import CHUNKS_DIRECTORY, MANIFEST_FILE, SIGNATURE_FILE, Manifest
-from ovms_edge.oci import CHUNK_INDEX, OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
+from ovms_edge.manifest import (
+    CHUNKS_DIRECTORY,
+    MANIFEST_FILE,
+    PACKED_DIRECTORY,
+    RESIDUALS_DIRECTORY,
+    SIGNATURE_FILE,
+    Manifest,
+)
+from ovms_edge.oci import (
+    CHUNK_INDEX,
+    OCI_MANIFEST,
+    PACKED,
+    RELEASE_MANIFEST,
+    RELEASE_SIGNATURE,
+    RESIDUAL,
+)
 
 ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 MODEL_CONFIG = "application/vnd.cncf.model.config.v1+json"
@@ -24,6 +38,7 @@ WEIGHT = "application/vnd.cncf.model.weight.v1.raw"
 DOCUMENT = "application/vnd.cncf.model.doc.v1.raw"
 WEIGHT_CONFIG = "application/vnd.cncf.model.weight.config.v1.raw"
 FILEPATH = "org.cncf.model.filepath"
+_FURTHER = {CHUNKS_DIRECTORY: CHUNK_INDEX, PACKED_DIRECTORY: PACKED, RESIDUALS_DIRECTORY: RESIDUAL}
 TITLE = "org.opencontainers.image.title"  # by this, ordinary tools (oras pull) name the files they fetch
 
 
@@ -46,7 +61,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Artifact:
-    """``data`` is the OCI manifest; ``small`` holds the blobs that are not files of the model."""
+    """``data`` is the OCI manifest; ``small`` holds the blobs that lie in no file as they are sent."""
 
     data: bytes
     config: Blob
@@ -74,18 +89,20 @@ def sha256_digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def build_artifact(manifest: Manifest, signature: bytes, indexes: Sequence[bytes] = ()) -> Artifact:
-    """Return the artifact of a signed release; ``indexes`` are its chunk indexes."""
+def further_blob(path: str, sha256: str, size: int) -> Blob:
+    """Return the blob of a release that lies beside its files, at ``path``."""
+    return Blob(_FURTHER[PurePosixPath(path).parts[0]], f"sha256:{sha256}", size, path)
+
+
+def build_artifact(manifest: Manifest, signature: bytes, further: Sequence[Blob] = ()) -> Artifact:
+    """Return the artifact of a signed release; ``further`` are its blobs beside the files."""
     manifest_data = manifest.to_bytes()
     layers = (
         *(
             Blob(media_type(file.path), f"sha256:{file.sha256}", file.size, file.path)
             for file in manifest.files
         ),
-        *(
-            _blob(CHUNK_INDEX, data, f"{CHUNKS_DIRECTORY}/{hashlib.sha256(data).hexdigest()}")
-            for data in indexes
-        ),
+        *further,
         _blob(RELEASE_MANIFEST, manifest_data, MANIFEST_FILE),
         _blob(RELEASE_SIGNATURE, signature, SIGNATURE_FILE),
     )
@@ -103,7 +120,7 @@ def build_artifact(manifest: Manifest, signature: bytes, indexes: Sequence[bytes
             "org.opencontainers.image.version": manifest.version,
         },
     }
-    small = {sha256_digest(data): data for data in (*indexes, manifest_data, signature, config_data)}
+    small = {sha256_digest(data): data for data in (manifest_data, signature, config_data)}
     return Artifact(_canonical(document), config, layers, small)
 
 

@@ -6,13 +6,22 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import CHUNKS_DIRECTORY, MANIFEST_FILE, Manifest, Memory, ReleaseFile, ReleaseRef
+from ovms_edge.manifest import (
+    CHUNKS_DIRECTORY,
+    MANIFEST_FILE,
+    PACKED_DIRECTORY,
+    Manifest,
+    Memory,
+    ReleaseFile,
+    ReleaseRef,
+)
+from ovms_edge.oci import STATUS_TAG
 from ovms_edge.ovms.ir import check_ir
 from ovms_edge.ovms.model_memory import model_memory
 from ovms_edge.release.content import Content, list_content
@@ -20,7 +29,9 @@ from ovms_edge.release.cut import file_cuts
 from ovms_edge.release.describe import read_graph_defaults, read_source
 from ovms_edge.release.durable import sync, sync_tree
 from ovms_edge.release.index import index_file
+from ovms_edge.release.pack import pack
 from ovms_edge.release.progress import Progress
+from ovms_edge.release.siblings import last_releases, make_residuals, read_sibling
 
 
 @dataclass(frozen=True)
@@ -34,13 +45,25 @@ class Built:
 
 
 def build_release(
-    model: Path, ref: ReleaseRef, output: Path, ovms_versions: tuple[str, ...], verbose: bool = False
+    model: Path,
+    ref: ReleaseRef,
+    output: Path,
+    ovms_versions: tuple[str, ...],
+    *,
+    residuals: int = 0,
+    against: Sequence[Path] = (),
+    verbose: bool = False,
 ) -> Built:
     """Write ``output/NAME/VERSION`` from the export in ``model`` and return it.
+
+    It gets residuals against the last ``residuals`` releases of its name in ``output``, and against those
+    in the directories ``against``, where they pay.
 
     Raises EdgeError if the model is not whole, its graph is not one that every version of
     ``ovms_versions`` reads, or the release exists with other content.
     """
+    if ref.version == STATUS_TAG:
+        raise EdgeError(f"{ref}: the version {STATUS_TAG} is the status list's tag", "choose another version")
     if output.resolve().is_relative_to(model.resolve()):
         raise EdgeError(f"{output} lies in the model directory {model}", "choose an --output outside of it")
     check_ir(model)
@@ -65,6 +88,9 @@ def build_release(
         )
         if final.exists():
             return Built(final, _same_or_refuse(final, manifest), content, new=False)
+        siblings = [*(read_sibling(path) for path in against), *last_releases(parent, ref, residuals)]
+        made = make_residuals(partial, manifest.files, siblings, verbose)
+        manifest = replace(manifest, residuals=made)
         (partial / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         sync_tree(partial)
         partial.rename(final)
@@ -123,15 +149,16 @@ def _index_files(root: Path, paths: tuple[str, ...], verbose: bool) -> tuple[Rel
     sizes = {path: (root / path).stat().st_size for path in paths}
     progress = Progress("hash", sum(sizes.values()), verbose)
     files = []
-    indexes = root / CHUNKS_DIRECTORY
+    indexes, packed = root / CHUNKS_DIRECTORY, root / PACKED_DIRECTORY
     indexes.mkdir()
+    packed.mkdir()
     for path in paths:
         progress.start(path)
         sha256, index = index_file(root / path, file_cuts(root / path), progress.advance)
         named = index.sha256 if len(index.chunks) > 1 else None
         if named:
             (indexes / named).write_bytes(index.to_bytes())
-        files.append(ReleaseFile(path, sizes[path], sha256, named))
+        files.append(ReleaseFile(path, sizes[path], sha256, named, pack(root / path, packed)))
         progress.finish(f"{sizes[path]} bytes, {len(index.chunks)} chunks")
     progress.close()
     return tuple(files)
@@ -143,17 +170,18 @@ def _same_or_refuse(final: Path, new: Manifest) -> Manifest:
     if not path.is_file():
         raise EdgeError(f"{final} is in the way and is no release", "move it away, then build again")
     old = Manifest.from_bytes(path.read_bytes())
-    if replace(new, created=old.created) != old:
+    if replace(new, created=old.created, residuals=old.residuals) != old:
         raise EdgeError(
             f"{new.ref} exists in {final} and never changes, but this model gives another"
             f" ({_difference(old, new)})",
             "choose another version",
         )
-    for file in old.files:
-        target = final / file.path
-        if not target.is_file() or target.stat().st_size != file.size:
+    sizes: dict[str, int | None] = {file.path: file.size for file in old.files} | dict.fromkeys(old.further)
+    for name, size in sizes.items():
+        target = final / name
+        if not target.is_file() or size not in (None, target.stat().st_size):
             raise EdgeError(
-                f"{final} is damaged: {file.path} is missing or cut", f"remove {final}, then build again"
+                f"{final} is damaged: {name} is missing or cut", f"remove {final}, then build again"
             )
     return old
 

@@ -1,4 +1,4 @@
-"""``ovms-edge release build | sign | publish | inspect``."""
+"""``ovms-edge release build | sign | publish | inspect | diff``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def add_group(groups: Subparsers) -> None:
     _add_sign(commands)
     _add_publish(commands)
     _add_inspect(commands)
+    _add_diff(commands)
 
 
 def _add(commands: Subparsers, name: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -57,6 +58,21 @@ def _add_build(commands: Subparsers) -> None:
         default=[DEFAULT_OVMS_VERSION],
         metavar="VERSION",
         help=f"OVMS versions it is meant for (default: {DEFAULT_OVMS_VERSION})",
+    )
+    parser.add_argument(
+        "--residuals",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="make residuals against the last N releases of this name in the output (default: 2)",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="and against the release in DIR (may be given again)",
     )
     parser.add_argument("--verbose", action="store_true", help="a line for each file")
     parser.set_defaults(run=_build)
@@ -103,6 +119,20 @@ def _add_inspect(commands: Subparsers) -> None:
     parser.set_defaults(run=_inspect)
 
 
+def _add_diff(commands: Subparsers) -> None:
+    parser = _add(
+        commands,
+        "diff",
+        "say what a node that has A fetches for B, file by file, and which tensors differ",
+        "vlm-int8@1.0.0 releases/vlm-int8/1.1.0 --depot https://depot.example:5000",
+    )
+    parser.add_argument("before", metavar="A", help="DIR, or NAME@VERSION with --depot")
+    parser.add_argument("after", metavar="B")
+    _add_depot(parser, required=False)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.set_defaults(run=_diff)
+
+
 def _add_depot(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--depot", required=required, metavar="URL", help="https://HOST:PORT")
     parser.add_argument(
@@ -113,12 +143,26 @@ def _add_depot(parser: argparse.ArgumentParser, *, required: bool) -> None:
     )
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
 def _build(options: argparse.Namespace) -> None:
     from ovms_edge.release.build import build_release
     from ovms_edge.release.inspect import human_bytes
 
     ref = ReleaseRef.parse(options.release)
-    built = build_release(options.model, ref, options.output, tuple(options.ovms_version), options.verbose)
+    built = build_release(
+        options.model,
+        ref,
+        options.output,
+        tuple(options.ovms_version),
+        residuals=options.residuals,
+        against=options.against,
+        verbose=options.verbose,
+    )
     if options.verbose:
         for path, reason in sorted(built.content.excluded.items()):
             sys.stderr.write(f"leave out {path}: {reason}\n")
@@ -158,6 +202,16 @@ def _inspect(options: argparse.Namespace) -> None:
         found = inspect_directory(Path(options.release), options.allowed_signers)
     render = to_json if options.json else to_text
     sys.stdout.write(render(found, options.allowed_signers is not None))
+
+
+def _diff(options: argparse.Namespace) -> None:
+    from ovms_edge.release.described import opened
+    from ovms_edge.release.diff import compare, to_json, to_text
+
+    depot = (options.depot, options.ca, options.credentials)
+    with opened(options.before, *depot) as before, opened(options.after, *depot) as after:
+        found = compare(before, after)
+    sys.stdout.write((to_json if options.json else to_text)(found))
 
 
 def _open_depot(options: argparse.Namespace) -> Depot:

@@ -38,10 +38,11 @@ def inspect_directory(directory: Path, allowed_signers: Path | None = None) -> I
     """Return what the release in ``directory`` is. Digests are not checked: publish and stage do that."""
     data = read_manifest_bytes(directory)
     manifest = Manifest.from_bytes(data)
+    sizes: dict[str, int | None] = {file.path: file.size for file in manifest.files}
     missing = tuple(
-        file.path
-        for file in manifest.files
-        if not (directory / file.path).is_file() or (directory / file.path).stat().st_size != file.size
+        name
+        for name, size in (sizes | dict.fromkeys(manifest.further)).items()
+        if not (directory / name).is_file() or size not in (None, (directory / name).stat().st_size)
     )
     path = directory / SIGNATURE_FILE
     signature = path.read_bytes() if path.is_file() else None
@@ -62,10 +63,11 @@ def inspect_depot(ref: ReleaseRef, depot: Depot, allowed_signers: Path | None = 
         raise EdgeError(
             f"depot {depot.url} has {manifest.ref} under the tag of {ref}", "publish the release again"
         )
+    digests = {file.path: file.sha256 for file in manifest.files} | manifest.further
     missing = tuple(
-        file.path
-        for file in manifest.files
-        if file.path not in layers or layers[file.path].digest != f"sha256:{file.sha256}"
+        name
+        for name, sha256 in digests.items()
+        if name not in layers or layers[name].digest != f"sha256:{sha256}"
     )
     layer = layers.get(SIGNATURE_FILE)
     signature = depot.get_blob(ref, layer, MAX_SIGNATURE_BYTES) if layer else None
@@ -123,6 +125,7 @@ def to_text(found: Inspection, trust_checked: bool) -> str:
         ("weights", human_bytes(manifest.memory.weights_bytes)),
         ("KV cache", f"{human_bytes(kv_bytes)} a token at fp16" if kv_bytes else "not known"),
         ("files", f"{len(manifest.files)}, {human_bytes(manifest.total_bytes)} in all"),
+        ("residuals", _residuals(manifest)),
         ("signature", _signature(found, trust_checked)),
     ]
     if found.missing:
@@ -150,6 +153,14 @@ def human_bytes(count: int) -> str:
 def _source(source: dict[str, Any]) -> str:
     parts = [source.get("model"), source.get("revision"), source.get("weight_format")]
     return ", ".join(str(part) for part in parts if part) or "not recorded"
+
+
+def _residuals(manifest: Manifest) -> str:
+    if not manifest.residuals:
+        return "none"
+    size = sum(residual.size for residual in manifest.residuals)
+    bases = len({residual.base for residual in manifest.residuals})
+    return f"{human_bytes(size)}, against {bases} earlier {'file' if bases == 1 else 'files'}"
 
 
 def _pairs(tools: Any) -> list[tuple[str, Any]]:

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import CHUNKS_DIRECTORY, MANIFEST_FILE, Manifest, ReleaseRef
-from ovms_edge.release.artifact import Artifact, Blob, build_artifact, read_layers, sha256_digest
+from ovms_edge.manifest import MANIFEST_FILE, Manifest, ReleaseRef
+from ovms_edge.release.artifact import (
+    Artifact,
+    Blob,
+    build_artifact,
+    further_blob,
+    read_layers,
+    sha256_digest,
+)
 from ovms_edge.release.depot import Depot
 from ovms_edge.release.progress import Progress
 from ovms_edge.release.sign import read_manifest_bytes, read_signature_bytes
@@ -42,7 +49,7 @@ def publish_release(directory: Path, depot: Depot, verbose: bool = False) -> Pub
     signature, _ = read_signature_bytes(directory, data)
     manifest = Manifest.from_bytes(data)
     _check_sizes(directory, manifest)
-    artifact = build_artifact(manifest, signature, _read_indexes(directory, manifest))
+    artifact = build_artifact(manifest, signature, further_blobs(directory, manifest))
     present = depot.get_manifest(manifest.ref)
     if present is not None and present != artifact.data:
         raise _occupied(manifest.ref, depot, artifact, present)
@@ -77,18 +84,17 @@ def _check_sizes(directory: Path, manifest: Manifest) -> None:
             raise _changed(path, f"{file.size} bytes expected, {path.stat().st_size} found")
 
 
-def _read_indexes(directory: Path, manifest: Manifest) -> list[bytes]:
-    indexes = []
-    for sha256 in manifest.chunk_indexes:
-        path = directory / CHUNKS_DIRECTORY / sha256
+def further_blobs(directory: Path, manifest: Manifest) -> list[Blob]:
+    """Return chunk indexes, packed files and residuals; their digests are checked as they are sent."""
+    blobs = []
+    for name, sha256 in manifest.further.items():
         try:
-            data = path.read_bytes()
+            blobs.append(further_blob(name, sha256, (directory / name).stat().st_size))
         except OSError as error:
-            raise EdgeError(f"{path} cannot be read: {error.strerror}", "build the release again") from error
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise _changed(path, "its sha256 is not the one of its name")
-        indexes.append(data)
-    return indexes
+            raise EdgeError(
+                f"{directory / name} cannot be read: {error.strerror}", "build the release again"
+            ) from error
+    return blobs
 
 
 def _changed(path: Path, detail: str) -> EdgeError:

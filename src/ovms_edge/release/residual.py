@@ -15,6 +15,8 @@ from ovms_edge.residual import difference, write_table
 
 # A payload nearly as large as its chunk is not worth the second way to the same bytes.
 WORTH_SHARE = 0.9
+# Of what a node that has the old file would fetch without the residual.
+WORTH_SAVING = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ def base_offsets(chunks: Sequence[Chunk], parts: Sequence[Part], base_size: int)
 
 def make_residual(
     new: Path, index: ChunkIndex, old: Path, old_index: ChunkIndex, offsets: dict[int, int], target: Path
-) -> bool:
-    """Write to ``target`` what makes chunks of ``new`` from ``old``; returns False if nothing is worth it.
+) -> bytes | None:
+    """Write to ``target`` what makes chunks of ``new`` from ``old``; return its table, None if not worth it.
 
     Chunks that the old file has anyway are left out.
     """
     here = {chunk.digest for chunk in old_index.chunks}
-    parts = []
+    parts, saved = [], 0
     with (
         new.open("rb") as after,
         old.open("rb") as before,
@@ -86,14 +88,19 @@ def make_residual(
             payload = difference(_read(after, chunk.offset, chunk.size), _read(before, start, chunk.size))
             if len(payload) < WORTH_SHARE * chunk.size:
                 parts.append((number, start, len(payload)))
+                saved += chunk.size - len(payload)
                 payloads.write(payload)
-        if not parts:
-            return False
+        table = write_table(parts)
+        missing = sum(
+            {chunk.digest: chunk.size for chunk in index.chunks if chunk.digest not in here}.values()
+        )
+        if not parts or saved - len(table) < WORTH_SAVING * missing:
+            return None
         payloads.seek(0)
         with target.open("wb") as residual:
-            residual.write(write_table(parts))
+            residual.write(table)
             shutil.copyfileobj(payloads, residual)
-    return True
+    return table
 
 
 def _wanted(index: ChunkIndex, offsets: dict[int, int], here: set[bytes]) -> Iterator[tuple[int, Chunk, int]]:
