@@ -19,6 +19,7 @@ _PATTERNS = (
     "ovms_edge/manifest.py",
     "ovms_edge/oci.py",
     "ovms_edge/residual.py",
+    "ovms_edge/status_list.py",
     "ovms_edge/ovms/*.py",
     "ovms_edge/node/*.py",
 )

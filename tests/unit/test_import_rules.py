@@ -19,6 +19,7 @@ NODE_MODULES = sorted(
         "manifest.py",
         "oci.py",
         "residual.py",
+        "status_list.py",
         "node/*.py",
         "ovms/*.py",
     )
@@ -33,6 +34,7 @@ OWN = (
     "ovms_edge.chunks",
     "ovms_edge.delta",
     "ovms_edge.residual",
+    "ovms_edge.status_list",
 )
 
 

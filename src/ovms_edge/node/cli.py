@@ -13,9 +13,10 @@ from pathlib import Path
 import ovms_edge
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.node import stage_command, transfer_command
+from ovms_edge.node import keep_command, stage_command, transfer_command
 from ovms_edge.node.activate import activate, previous_deployment, requested_settings
 from ovms_edge.node.config import STATE_DIR, SYSFS_ROOT, NodeConfig, load_node_config
+from ovms_edge.node.depot import Depot
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.facts import collect_facts, server_facts
 from ovms_edge.node.failures import ActivationError, edge_error
@@ -23,9 +24,11 @@ from ovms_edge.node.gate import run_gate
 from ovms_edge.node.lock import exclusive
 from ovms_edge.node.options import Document, Parsers, outlive_connection
 from ovms_edge.node.output import emit, log
+from ovms_edge.node.pace import Unhurried
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.settings import parse_server_settings
 from ovms_edge.node.state import load_state
+from ovms_edge.node.status import last_status, refuse_revoked
 from ovms_edge.node.switch import target_of
 from ovms_edge.node.texts import change_text, facts_text, gate_text, status_text
 
@@ -90,6 +93,8 @@ def _switch(
 
     def run() -> Document:
         ref, document = wanted()
+        source = Depot(config, Unhurried(), attempts=1)  # a store without a link must be able to switch
+        refuse_revoked(last_status(config, source, ref.name, keep=not options.check), ref)
         return activate(config, Docker(), ref, requested_settings(config, document), options.check)
 
     if options.check:
@@ -151,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     commands, common, changes = parsers.commands, parsers.common, parsers.changes
     stage_command.add_commands(parsers)
     transfer_command.add_commands(parsers)
+    keep_command.add_commands(parsers)
 
     facts = commands.add_parser("facts", parents=[common], help="what this node is and has")
     facts.add_argument("--sysfs-root", type=Path, metavar="DIR")

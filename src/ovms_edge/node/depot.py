@@ -19,7 +19,7 @@ from ovms_edge.manifest import MANIFEST_FILE, SIGNATURE_FILE, ReleaseRef
 from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.link import Response
 from ovms_edge.node.pace import Pace
-from ovms_edge.node.patience import Silence, patiently
+from ovms_edge.node.patience import QUICK_ATTEMPTS, Silence, patiently
 from ovms_edge.node.registry import MissingError, Registry
 from ovms_edge.node.registry_auth import TransientError
 from ovms_edge.node.source import LARGEST_WANTED_BYTES, SignedDocument, Wanted, WrongBytesError
@@ -43,7 +43,9 @@ _SMALLEST_BUFFER, _LARGEST_BUFFER, _BUFFER_SECONDS = 64 << 10, 1 << 20, 0.25
 class Depot:
     """The registries of a node's configuration, as a ``Source``."""
 
-    def __init__(self, config: NodeConfig, pace: Pace) -> None:
+    def __init__(self, config: NodeConfig, pace: Pace, attempts: int = QUICK_ATTEMPTS) -> None:
+        """``attempts`` at a short document before it is given up."""
+        self._attempts = attempts
         buffer = _receive_buffer(config)
         self._servers = [Registry(server, buffer) for server in (*config.mirrors, config.depot)]
         self._connections = config.transfer.connections
@@ -87,7 +89,7 @@ class Depot:
         """Return the manifest or index ``digest`` of an image, verified."""
         path = f"/v2/{repository}/manifests/{digest}"
         return self._whole(
-            self._servers, path, repository, _LARGEST_MANIFEST_BYTES, Silence(None), digest, _MANIFEST_TYPES
+            self._servers, path, repository, _LARGEST_MANIFEST_BYTES, self._quick(), digest, _MANIFEST_TYPES
         )
 
     def fetch(self, repository: str, wanted: Sequence[Wanted]) -> None:
@@ -201,13 +203,16 @@ class Depot:
         silence.broken()
         return count
 
+    def _quick(self) -> Silence:
+        return Silence(None, self._attempts)
+
     def _signed(
         self, servers: Sequence[Registry], name: str, tag: str, what: tuple[str, str, str], shown: str
     ) -> SignedDocument:
         media_type, file, signature_file = what
         repository, path = f"models/{name}", f"/v2/models/{name}/manifests/{tag}"
         data = self._whole(
-            servers, path, repository, _LARGEST_MANIFEST_BYTES, Silence(None), accept=OCI_MANIFEST, what=shown
+            servers, path, repository, _LARGEST_MANIFEST_BYTES, self._quick(), accept=OCI_MANIFEST, what=shown
         )
         try:
             layers = {layer["mediaType"]: str(layer["digest"]) for layer in json.loads(data)["layers"]}
@@ -223,7 +228,7 @@ class Depot:
                     f"{shown} in the depot {servers[-1].url} has no {named}",
                     "sign and publish it with ovms-edge release sign and publish",
                 )
-            return self._blob(servers, repository, layers[kind], _LARGEST_MANIFEST_BYTES, Silence(None))
+            return self._blob(servers, repository, layers[kind], _LARGEST_MANIFEST_BYTES, self._quick())
 
         return SignedDocument(document(media_type, file), document(RELEASE_SIGNATURE, signature_file))
 

@@ -55,13 +55,32 @@ class StatePaths:
         """What whoever transfers is told: paused, rate."""
         return self.root / "transfer-control.json"
 
+    @property
+    def pins(self) -> Path:
+        """Releases that the operator of this node wants kept."""
+        return self.root / "pins.json"
+
+    @property
+    def staging_root(self) -> Path:
+        """What is put together and not complete yet."""
+        return self.root / "staging"
+
+    @property
+    def removed(self) -> Path:
+        """What is no release any more and about to be deleted."""
+        return self.staging_root / ".removed"
+
+    def status(self, name: str) -> Path:
+        """Return where the last status list seen of ``name`` is kept, with its signature."""
+        return self.root / "status" / f"{name}.json"
+
     def release(self, ref: ReleaseRef) -> Path:
         """Where a staged release lies."""
         return self.releases / ref.name / ref.version
 
     def staging(self, ref: ReleaseRef) -> Path:
         """Where a release is put together, in a directory named after the manifest that it is to have."""
-        return self.root / "staging" / ref.name / ref.version
+        return self.staging_root / ref.name / ref.version
 
 
 def existing_parent(path: Path) -> Path:

@@ -19,9 +19,10 @@ _SLICE_SECONDS = 1.0
 class Silence:
     """Since when not one byte came, over all connections; time that a pause took does not count."""
 
-    def __init__(self, limit_seconds: float | None) -> None:
-        """None: for a short document, given up after QUICK_ATTEMPTS."""
+    def __init__(self, limit_seconds: float | None, attempts: int = QUICK_ATTEMPTS) -> None:
+        """None: for a short document, given up after ``attempts``."""
         self._limit = limit_seconds
+        self._most_attempts = attempts
         self._since: float | None = None
         self._attempts = 0
 
@@ -41,7 +42,7 @@ class Silence:
         self._since = now if self._since is None else self._since
         self._attempts += 1
         if self._limit is None:
-            return self._attempts >= QUICK_ATTEMPTS
+            return self._attempts >= self._most_attempts
         return now - self._since >= self._limit
 
     def gave_up(self, error: EdgeError) -> EdgeError:

@@ -8,6 +8,7 @@ from ovms_edge.manifest import ReleaseRef
 from ovms_edge.node.config import NodeConfig, load_node_config
 from ovms_edge.node.depot import Depot
 from ovms_edge.node.detach import start_detached
+from ovms_edge.node.keep import clean_up
 from ovms_edge.node.lock import exclusive
 from ovms_edge.node.options import Document, Parsers, outlive_connection
 from ovms_edge.node.output import size_text, table
@@ -41,9 +42,10 @@ def _stage(options: argparse.Namespace) -> Document:
     outlive_connection()
     with exclusive(StatePaths(config.state_dir).lock, options.wait), Transfer(config, ref) as transfer:
         source = _source(config, transfer)
-        plan = plan_stage(config, source, ref, read_every_byte=options.verify)
+        plan = plan_stage(config, source, ref, read_every_byte=options.verify, keep=True)
         transfer.begin(sum(file.fetch_bytes for file in plan.files), plan.manifest.total_bytes)
         apply_stage(config, source, plan, transfer)
+        clean_up(config)
         transfer.end(plan.document)
     return plan.document
 

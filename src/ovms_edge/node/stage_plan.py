@@ -27,6 +27,7 @@ from ovms_edge.node.releases import (
 )
 from ovms_edge.node.signature import verify_signature
 from ovms_edge.node.source import SignedDocument, Source
+from ovms_edge.node.status import current_status, refuse_revoked
 from ovms_edge.ovms.graph import check_options
 from ovms_edge.ovms.memory import HostMemory, ModelMemory, plan_memory
 
@@ -109,9 +110,9 @@ def _row(plan: FilePlan) -> dict[str, Any]:
 
 
 def plan_stage(
-    config: NodeConfig, source: Source, ref: ReleaseRef, *, read_every_byte: bool = False
+    config: NodeConfig, source: Source, ref: ReleaseRef, *, read_every_byte: bool = False, keep: bool = False
 ) -> StagePlan:
-    """Return what is missing and how it comes here.
+    """Return what is missing and how it comes here. ``keep``: keep the status list that was seen.
 
     The signature is checked before anything in the manifest is believed. Raises EdgeError for whatever
     would keep the release from being staged: depot, signature, graph options, memory, disk.
@@ -124,6 +125,7 @@ def plan_stage(
         raise EdgeError(
             f"the depot's {ref} holds {manifest.ref}", "publish it again with ovms-edge release publish"
         )
+    refuse_revoked(current_status(config, source, ref.name, keep=keep), ref)
     staging = Staging.of(paths, ref, signed.data)
     damaged = _damaged(config, ref, signed, read_every_byte)
     local = Local()

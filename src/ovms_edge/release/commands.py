@@ -5,16 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ovms_edge.errors import UsageError
 from ovms_edge.manifest import ReleaseRef
 from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
-
-if TYPE_CHECKING:
-    from ovms_edge.release.depot import Depot
-
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+from ovms_edge.release import trust_commands
+from ovms_edge.release.options import Subparsers, add_command, add_depot, open_depot_of
 
 # Each command imports its work when it runs: `build` needs protobuf, `publish` has to stay small.
 
@@ -28,20 +24,11 @@ def add_group(groups: Subparsers) -> None:
     _add_publish(commands)
     _add_inspect(commands)
     _add_diff(commands)
-
-
-def _add(commands: Subparsers, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"example:\n  ovms-edge release {name} {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    trust_commands.add_commands(commands)
 
 
 def _add_build(commands: Subparsers) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "build",
         "make an immutable release of an exported model",
@@ -79,7 +66,7 @@ def _add_build(commands: Subparsers) -> None:
 
 
 def _add_sign(commands: Subparsers) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "sign",
         "sign a built release with an SSH key",
@@ -93,34 +80,34 @@ def _add_sign(commands: Subparsers) -> None:
 
 
 def _add_publish(commands: Subparsers) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "publish",
         "upload a signed release to a depot (any OCI registry)",
         "releases/vlm-int8/1.0.0 --depot https://depot.example:5000 --ca depot-ca.pem",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="OUTPUT/NAME/VERSION of a build")
-    _add_depot(parser, required=True)
+    add_depot(parser, required=True)
     parser.add_argument("--verbose", action="store_true", help="a line for each file")
     parser.set_defaults(run=_publish)
 
 
 def _add_inspect(commands: Subparsers) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "inspect",
         "show what a release is, and who signed it",
         "vlm-int8@1.0.0 --depot https://depot.example:5000",
     )
     parser.add_argument("release", metavar="DIR|NAME@VERSION", help="a name needs --depot")
-    _add_depot(parser, required=False)
+    add_depot(parser, required=False)
     parser.add_argument("--allowed-signers", type=Path, metavar="FILE", help="say who in FILE signed it")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.set_defaults(run=_inspect)
 
 
 def _add_diff(commands: Subparsers) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "diff",
         "say what a node that has A fetches for B, file by file, and which tensors differ",
@@ -128,19 +115,9 @@ def _add_diff(commands: Subparsers) -> None:
     )
     parser.add_argument("before", metavar="A", help="DIR, or NAME@VERSION with --depot")
     parser.add_argument("after", metavar="B")
-    _add_depot(parser, required=False)
+    add_depot(parser, required=False)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.set_defaults(run=_diff)
-
-
-def _add_depot(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument("--depot", required=required, metavar="URL", help="https://HOST:PORT")
-    parser.add_argument(
-        "--ca", type=Path, metavar="FILE", help="CA of the depot, in PEM (default: the system's)"
-    )
-    parser.add_argument(
-        "--credentials", type=Path, metavar="FILE", help="Docker config.json (default: Docker's own, if any)"
-    )
 
 
 def _count(text: str) -> int:
@@ -184,7 +161,7 @@ def _publish(options: argparse.Namespace) -> None:
     from ovms_edge.release.inspect import human_bytes
     from ovms_edge.release.publish import publish_release
 
-    done = publish_release(options.directory, _open_depot(options), options.verbose)
+    done = publish_release(options.directory, open_depot_of(options), options.verbose)
     state = "published" if done.new else "already published"
     sent = human_bytes(done.uploaded_bytes)
     print(f"{done.ref} {state}: {done.digest}, {sent} of {human_bytes(done.total_bytes)} uploaded")
@@ -195,7 +172,7 @@ def _inspect(options: argparse.Namespace) -> None:
 
     if options.depot:
         ref = ReleaseRef.parse(options.release)
-        found = inspect_depot(ref, _open_depot(options), options.allowed_signers)
+        found = inspect_depot(ref, open_depot_of(options), options.allowed_signers)
     elif "@" in options.release and not Path(options.release).exists():
         raise UsageError(f"{options.release} is in a depot", "say which with --depot URL")
     else:
@@ -212,9 +189,3 @@ def _diff(options: argparse.Namespace) -> None:
     with opened(options.before, *depot) as before, opened(options.after, *depot) as after:
         found = compare(before, after)
     sys.stdout.write((to_json if options.json else to_text)(found))
-
-
-def _open_depot(options: argparse.Namespace) -> Depot:
-    from ovms_edge.release.depot import open_depot
-
-    return open_depot(options.depot, options.ca, options.credentials)

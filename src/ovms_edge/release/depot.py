@@ -16,6 +16,7 @@ from ovms_edge.release.credentials import default_credentials_file, read_credent
 from ovms_edge.release.refusals import host_of
 from ovms_edge.release.transport import Body, Transport
 
+_TAGS_AT_ONCE = 500
 OK, CREATED, ACCEPTED, NOT_FOUND = 200, 201, 202, 404
 
 
@@ -39,6 +40,20 @@ class Depot:
         send = self._transport.send
         response = self._transport.retry(lambda: send("GET", url, (OK, NOT_FOUND), {"Accept": OCI_MANIFEST}))
         return response.content if response.status_code == OK else None
+
+    def tags(self, name: str) -> list[str]:
+        """Return all tags of a model; none if the depot does not know it (distribution-spec, tags/list)."""
+        url: str | None = f"{self.url}/v2/models/{name}/tags/list?n={_TAGS_AT_ONCE}"
+        found: list[str] = []
+        while url:
+            asked = url
+            response = self._transport.retry(lambda: self._transport.send("GET", asked, (OK, NOT_FOUND)))
+            if response.status_code == NOT_FOUND:
+                return found
+            found += response.json().get("tags") or []
+            following = response.links.get("next", {}).get("url")
+            url = urljoin(asked, following) if following else None
+        return found
 
     def get_blob(self, ref: ReleaseRef, blob: Blob, max_bytes: int) -> bytes:
         """Return a small blob, verified; refused above ``max_bytes`` since it is held in memory."""

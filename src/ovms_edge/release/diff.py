@@ -117,7 +117,9 @@ def to_text(found: Difference) -> str:
         lines.append(f"{path}: {len(names)} tensors in changed chunks: {shown}{more}")
     total = human_bytes(sum(plan.file.size for plan in found.files))
     fetch, description = human_bytes(found.fetch_bytes), human_bytes(found.description_bytes)
-    lines.append(f"{found.before} -> {found.after}: {fetch} of {total} to fetch, {description} of it descriptions")
+    lines.append(
+        f"{found.before} -> {found.after}: {fetch} of {total} to fetch, {description} of it descriptions"
+    )
     return "\n".join(lines) + "\n"
 
 
