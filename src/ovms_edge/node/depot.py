@@ -44,7 +44,7 @@ class Depot:
     """The registries of a node's configuration, as a ``Source``."""
 
     def __init__(self, config: NodeConfig, pace: Pace, attempts: int = QUICK_ATTEMPTS) -> None:
-        """``attempts`` at a short document before it is given up."""
+        """Take ``attempts`` at a short document before it is given up."""
         self._attempts = attempts
         buffer = _receive_buffer(config)
         self._servers = [Registry(server, buffer) for server in (*config.mirrors, config.depot)]
