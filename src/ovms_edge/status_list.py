@@ -76,7 +76,7 @@ class StatusList:
                 raise ValueError("issued, reason and at are texts")
             if not isinstance(status.serial, int) or isinstance(status.serial, bool) or status.serial < 1:
                 raise ValueError(f"serial {status.serial!r}")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, EdgeError) as error:
             raise EdgeError(
                 f"status list not readable: {error}", "issue it again with ovms-edge release revoke or pin"
             ) from error

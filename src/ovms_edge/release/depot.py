@@ -5,6 +5,7 @@ The protocol: OCI distribution-spec v1.1, github.com/opencontainers/distribution
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -46,13 +47,12 @@ class Depot:
         url: str | None = f"{self.url}/v2/models/{name}/tags/list?n={_TAGS_AT_ONCE}"
         found: list[str] = []
         while url:
-            asked = url
-            response = self._transport.retry(lambda: self._transport.send("GET", asked, (OK, NOT_FOUND)))
+            response = self._transport.retry(partial(self._transport.send, "GET", url, (OK, NOT_FOUND)))
             if response.status_code == NOT_FOUND:
                 return found
             found += response.json().get("tags") or []
             following = response.links.get("next", {}).get("url")
-            url = urljoin(asked, following) if following else None
+            url = urljoin(url, following) if following else None
         return found
 
     def get_blob(self, ref: ReleaseRef, blob: Blob, max_bytes: int) -> bytes:
