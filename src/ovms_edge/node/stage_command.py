@@ -58,7 +58,7 @@ def _arguments(options: argparse.Namespace) -> list[str]:
     """Return the same call without ``--detach``."""
     verify = ["--verify"] if options.verify else []
     return [
-        *("stage", options.release, "--json", f"--node-config={options.node_config.absolute()}"),
+        *("stage", options.release, f"--node-config={options.node_config.absolute()}"),
         *(f"--wait={options.wait}", *verify),
     ]
 

@@ -87,8 +87,8 @@ def _status_text(status: Document) -> str:
     rows: list[tuple[str, object]] = [
         ("release", status["release"]),
         ("state", status["state"] + (f": {status['reason']}" if status["reason"] else "")),
-        ("fetched", f"{size_text(status['fetched_bytes'])} of {size_text(status['fetch_bytes'])}"),
-        ("in place", f"{size_text(status['written_bytes'])} of {size_text(status['bytes'])}"),
+        ("fetched", _share(status["fetched_bytes"], status["fetch_bytes"])),
+        ("in place", _share(status["written_bytes"], status["bytes"])),
         ("now", f"{status['rate_now'] * 8 / 1e6:.1f} Mbit/s" if status["rate_now"] else None),
         ("limit", f"{status['rate'] * 8 / 1e6:g} Mbit/s" if status["rate"] is not None else "none"),
         ("left", f"{left} s" if left is not None else None),
@@ -97,3 +97,7 @@ def _status_text(status: Document) -> str:
         ("remedy", status["remedy"]),
     ]
     return table(rows)
+
+
+def _share(done: int, total: int) -> str | None:
+    return f"{size_text(done)} of {size_text(total)}" if total else None
