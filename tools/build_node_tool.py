@@ -16,6 +16,7 @@ _PATTERNS = (
     "ovms_edge/chunks.py",
     "ovms_edge/delta.py",
     "ovms_edge/errors.py",
+    "ovms_edge/image_layout.py",
     "ovms_edge/manifest.py",
     "ovms_edge/oci.py",
     "ovms_edge/residual.py",

@@ -10,12 +10,17 @@ from urllib.parse import urlsplit
 from ovms_edge.errors import UsageError
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 RELEASE_MANIFEST = "application/vnd.ovms-edge.release.manifest.v1+json"
 RELEASE_SIGNATURE = "application/vnd.ovms-edge.release.signature.v1"
 CHUNK_INDEX = "application/vnd.ovms-edge.release.chunks.v1"
 PACKED = "application/vnd.ovms-edge.release.packed.v1+xz"
 RESIDUAL = "application/vnd.ovms-edge.release.residual.v1"
 STATUS_LIST = "application/vnd.ovms-edge.release.status.v1+json"
+# OCI image-spec 1.1, image-layout.md and annotations.md.
+LAYOUT_FILE = "oci-layout"
+LAYOUT_INDEX = "index.json"
+REF_NAME = "org.opencontainers.image.ref.name"
 STATUS_TAG = "status"  # of the artifact that holds a model's status list; no version of a release
 
 _LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")

@@ -16,6 +16,7 @@ NODE_MODULES = sorted(
         "chunks.py",
         "delta.py",
         "errors.py",
+        "image_layout.py",
         "manifest.py",
         "oci.py",
         "residual.py",
@@ -28,6 +29,7 @@ NODE_MODULES = sorted(
 OWN = (
     "ovms_edge.node",
     "ovms_edge.ovms",
+    "ovms_edge.image_layout",
     "ovms_edge.manifest",
     "ovms_edge.oci",
     "ovms_edge.errors",

@@ -74,8 +74,8 @@ class DesiredServer:
             "spec": self.spec[:_SPEC_DIGITS],
         }
 
-    def body(self, models: Path, cache: Path) -> dict[str, Any]:
-        """Return the body of ``POST /containers/create``."""
+    def body(self, models: Path, cache: Path, image: str | None = None) -> dict[str, Any]:
+        """Return the body of ``POST /containers/create``; ``image``: what the engine knows the image by."""
         settings, gpu = self.settings, self.settings.device != "CPU"
         host_config: dict[str, Any] = {
             "Mounts": [
@@ -101,7 +101,7 @@ class DesiredServer:
                 {"PathOnHost": "/dev/dri", "PathInContainer": "/dev/dri", "CgroupPermissions": "rwm"}
             ]
         return {
-            "Image": settings.image,
+            "Image": image or settings.image,
             "User": f"{SERVER_UID}:{SERVER_UID}",
             "Cmd": self._command(),
             # plugin_config's CACHE_DIR reaches the language model only; the driver's own cache the rest

@@ -24,10 +24,17 @@ from ovms_edge.node.registry import MissingError, Registry
 from ovms_edge.node.registry_auth import TransientError
 from ovms_edge.node.source import LARGEST_WANTED_BYTES, SignedDocument, Wanted, WrongBytesError
 from ovms_edge.node.work import Batch, Work
-from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE, STATUS_LIST, STATUS_TAG
+from ovms_edge.oci import (
+    OCI_INDEX,
+    OCI_MANIFEST,
+    RELEASE_MANIFEST,
+    RELEASE_SIGNATURE,
+    STATUS_LIST,
+    STATUS_TAG,
+)
 
 _MANIFEST_TYPES = (
-    f"{OCI_MANIFEST}, application/vnd.oci.image.index.v1+json, "
+    f"{OCI_MANIFEST}, {OCI_INDEX}, "
     "application/vnd.docker.distribution.manifest.v2+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json"
 )

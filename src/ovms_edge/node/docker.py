@@ -10,7 +10,7 @@ import base64
 import json
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -127,6 +127,25 @@ class Docker:
         except DockerError as error:
             raise _not_pulled(reference, error.reason.partition(": ")[2]) from error
 
+    def load(self, archive: Iterable[bytes]) -> list[str]:
+        """Load images from a tar; return what the engine says it loaded: tags or ids."""
+        headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        names = []
+        path = self._path("/images/load", quiet="1")
+        with self._request(
+            "POST", path, headers=headers, timeout=_PULL_TIMEOUT_SECONDS, stream=archive
+        ) as said:
+            for line in said:
+                document = json.loads(line) if line.strip() else {}
+                if "error" in document:
+                    raise EdgeError(
+                        f"image cannot be loaded: {document['error']}", "see journalctl -u docker"
+                    )
+                text = str(document.get("stream", "")).strip()
+                if text.startswith("Loaded image"):
+                    names.append(text.partition(": ")[2])
+        return names
+
     def _get_or_none(self, path: str) -> dict[str, Any] | None:
         try:
             with self._request("GET", self._path(path)) as response:
@@ -155,12 +174,13 @@ class Docker:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = _TIMEOUT_SECONDS,
+        stream: Iterable[bytes] | None = None,
     ) -> Iterator[HTTPResponse]:
         connection = _UnixConnection(self._socket_path, timeout)
         try:
             data = json.dumps(body).encode() if body is not None else None
             send = {**(headers or {}), **({"Content-Type": "application/json"} if data else {})}
-            connection.request(method, path, data, send)
+            connection.request(method, path, stream or data, send, encode_chunked=stream is not None)
             response = connection.getresponse()
             if response.status >= 400:
                 raise _refused(response, method, path)

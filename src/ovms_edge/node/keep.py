@@ -128,7 +128,7 @@ def _revoked(config: NodeConfig, ref: ReleaseRef) -> bool:
 def _stale(paths: StatePaths) -> Iterator[Path]:
     if paths.removed.exists():
         yield paths.removed
-    for directory in paths.staging_root.glob("*/*/*"):
+    for directory in paths.staging_root.glob("*/*/*"):  # blobs of images lie as deep
         newest = max((_modified(path) for path in [directory, *directory.rglob("*")]), default=0.0)
         if time.time() - newest > _STALE_SECONDS:
             yield directory

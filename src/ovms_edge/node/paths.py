@@ -70,6 +70,15 @@ class StatePaths:
         """What is no release any more and about to be deleted."""
         return self.staging_root / ".removed"
 
+    @property
+    def images(self) -> Path:
+        """Images that were loaded and not pulled: digest to what the engine knows them by."""
+        return self.root / "images.json"
+
+    def image_blobs(self, digest: str) -> Path:
+        """Return where the blobs of an image lie until it is loaded."""
+        return self.staging_root / "images" / digest.partition(":")[2] / "blobs"
+
     def status(self, name: str) -> Path:
         """Return where the last status list seen of ``name`` is kept, with its signature."""
         return self.root / "status" / f"{name}.json"

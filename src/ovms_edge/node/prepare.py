@@ -10,6 +10,7 @@ from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.container import MASQUERADE_OPTION, DesiredServer, network_body
 from ovms_edge.node.docker import Docker, registry_of
 from ovms_edge.node.generation import build_generation, make_cache
+from ovms_edge.node.images import local_image
 from ovms_edge.node.output import log
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.registry_auth import credentials_for
@@ -18,20 +19,21 @@ from ovms_edge.node.releases import StagedRelease
 
 @dataclass(frozen=True)
 class Places:
-    """What the container mounts."""
+    """What the container mounts, and what the engine knows its image by."""
 
     models: Path
     cache: Path
+    image: str
 
 
 def prepare(config: NodeConfig, docker: Docker, desired: DesiredServer, release: StagedRelease) -> Places:
     """Bring image, network and directories; raises EdgeError for what is missing or unsafe."""
     settings, paths = desired.settings, StatePaths(config.state_dir)
-    if docker.image(settings.image) is None:
-        log(f"pulling {settings.image}")
-        docker.pull(
-            settings.image, credentials_for(registry_of(settings.image), config.depot.credentials_file)
-        )
+    image = local_image(docker, paths, settings.image)
+    if image is None:
+        image = settings.image
+        log(f"pulling {image}")
+        docker.pull(image, credentials_for(registry_of(image), config.depot.credentials_file))
     network = docker.network(settings.network)
     if network is None:
         docker.create_network(network_body(settings.network))
@@ -40,4 +42,4 @@ def prepare(config: NodeConfig, docker: Docker, desired: DesiredServer, release:
             f"Docker network {settings.network} lets containers out, and OVMS fetches any URL",
             f"remove it (docker network rm {settings.network}) or set another network",
         )
-    return Places(build_generation(paths, desired, release), make_cache(paths))
+    return Places(build_generation(paths, desired, release), make_cache(paths), image)

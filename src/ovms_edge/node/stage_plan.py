@@ -146,13 +146,7 @@ def plan_stage(
             )
         )
         disk = _disk_bytes(files, staging)
-    free = free_bytes(paths.root)
-    if disk and disk + DISK_RESERVE_BYTES > free:
-        raise EdgeError(
-            f"no space on {paths.root}: {size_text(disk)} for {ref} and "
-            f"{size_text(DISK_RESERVE_BYTES)} in reserve needed, {size_text(free)} free",
-            "free space there, for example with ovms-node gc",
-        )
+    free = check_space(paths.root, disk, ref)
     return StagePlan(
         ref=ref,
         manifest=manifest,
@@ -167,6 +161,18 @@ def plan_stage(
         rate=config.transfer.schedule.rate_at(datetime.now().astimezone()),
         sources=source.names,
     )
+
+
+def check_space(root: Path, wanted: int, what: object) -> int:
+    """Return the free bytes at ``root``; raises EdgeError if ``wanted`` and the reserve are not there."""
+    free = free_bytes(root)
+    if wanted and wanted + DISK_RESERVE_BYTES > free:
+        raise EdgeError(
+            f"no space on {root}: {size_text(wanted)} for {what} and "
+            f"{size_text(DISK_RESERVE_BYTES)} in reserve needed, {size_text(free)} free",
+            "free space there, for example with ovms-node gc",
+        )
+    return free
 
 
 def _check_servable(manifest: Manifest) -> None:

@@ -203,7 +203,9 @@ class Switch:
         self._docker.rename(self._aside, self._name)
 
     def _create(self) -> None:
-        self._docker.create_container(self._name, self._desired.body(self._places.models, self._places.cache))
+        self._docker.create_container(
+            self._name, self._desired.body(self._places.models, self._places.cache, self._places.image)
+        )
 
     def _start_and_gate(self) -> GateReport:
         self._docker.start(self._name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ovms_edge.errors import UsageError
 from ovms_edge.manifest import ReleaseRef
 from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
-from ovms_edge.release import trust_commands
+from ovms_edge.release import bundle_commands, trust_commands
 from ovms_edge.release.options import Subparsers, add_command, add_depot, open_depot_of
 
 # Each command imports its work when it runs: `build` needs protobuf, `publish` has to stay small.
@@ -25,6 +25,7 @@ def add_group(groups: Subparsers) -> None:
     _add_inspect(commands)
     _add_diff(commands)
     trust_commands.add_commands(commands)
+    bundle_commands.add_commands(commands)
 
 
 def _add_build(commands: Subparsers) -> None:

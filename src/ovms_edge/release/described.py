@@ -120,9 +120,14 @@ def opened(text: str, depot: str | None, ca_file: Path | None, credentials: Path
     ref = ReleaseRef.parse(text)
     if depot is None:
         raise UsageError(f"{text} is in a depot", "say which with --depot URL")
+    source = source_of(depot, ca_file, credentials)
+    with tempfile.TemporaryDirectory(prefix="ovms-edge-") as texts:
+        yield PublishedRelease(source, ref, Path(texts))
+
+
+def source_of(depot: str, ca_file: Path | None, credentials: Path | None) -> Depot:
+    """Return a depot to read from as nodes do; without ``credentials``, Docker's own serve, if any."""
     path = credentials or default_credentials_file()
     server = DepotServer(depot, ca_file, path if credentials or path.is_file() else None)
     nowhere = Path("/nonexistent")  # nothing of it is a node's but the connection
-    source = Depot(NodeConfig(nowhere, nowhere, server, Trust(nowhere)), Unhurried())
-    with tempfile.TemporaryDirectory(prefix="ovms-edge-") as texts:
-        yield PublishedRelease(source, ref, Path(texts))
+    return Depot(NodeConfig(nowhere, nowhere, server, Trust(nowhere)), Unhurried())
