@@ -72,7 +72,7 @@ def difference(new: bytes, old: bytes) -> bytes:
     return b"".join(blocks) + deflate.flush()
 
 
-def restore(payload: bytes, old: bytes) -> bytes:
+def restore(payload: bytes | memoryview, old: bytes) -> bytes:
     """Return the new bytes that ``difference`` was made of; raises EdgeError if ``payload`` is damaged.
 
     Whatever ``payload`` says, not much more memory is taken than ``old`` has.

@@ -93,7 +93,7 @@ def blob(client: Depot, offset: int = 0, data: bytes = DATA) -> bytes:
             if run != good:
                 return False
             assert start not in got
-            got[start] = run
+            got[start] = bytes(run)
             return True
 
         return Wanted(sha256(data), start, len(good), accept)

@@ -15,7 +15,7 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseFile
 from ovms_edge.node.output import log
 from ovms_edge.node.partial import PartialFile
-from ovms_edge.node.source import Source, Wanted, WrongBytesError
+from ovms_edge.node.source import Data, Source, Wanted, WrongBytesError
 from ovms_edge.residual import restore
 
 _PIECE_BYTES = 1 << 20
@@ -73,7 +73,7 @@ def _put_steps(
     fetches = [step for step in steps if isinstance(step, Fetch)]
     failed: list[Fetch] = []
 
-    def put(step: Copy | Restore | Fetch, data: bytes) -> bool:
+    def put(step: Copy | Restore | Fetch, data: Data) -> bool:
         good = target.put(step.chunk, step.offsets, data)
         if good:
             progress.wrote(step.chunk.size * len(step.offsets))
@@ -85,7 +85,7 @@ def _put_steps(
                 log(f"{step.source.path} is damaged at {step.source.offset}: fetched instead")
                 fetches.append(Fetch(step.chunk, step.offsets))
 
-        def put_restored(step: Restore, payload: bytes) -> bool:
+        def put_restored(step: Restore, payload: Data) -> bool:
             """Whether base or difference is damaged cannot be told apart: the chunk is fetched then."""
             try:
                 good = put(step, restore(payload, read(step.base, step.chunk.size)))
@@ -111,7 +111,7 @@ def _fetch(source: Source, repository: str, wanted: list[Wanted]) -> None:
 
 
 def _wanted(
-    file: ReleaseFile, steps: Iterable[Fetch], put: Callable[[Fetch, bytes], bool]
+    file: ReleaseFile, steps: Iterable[Fetch], put: Callable[[Fetch, Data], bool]
 ) -> Iterator[Wanted]:
     for step in sorted(steps, key=lambda step: step.chunk.offset):
         yield Wanted(file.sha256, step.chunk.offset, step.chunk.size, partial(put, step))

@@ -165,7 +165,8 @@ class Depot:
         silence: Silence,
         work: Work,
     ) -> None:
-        buffer = memoryview(bytearray(_PIECE_BYTES))
+        # one for all runs of the answer: memory of threads that is freed is not soon given back
+        buffer = memoryview(bytearray(max(_PIECE_BYTES, *(wanted.size for wanted in batch.left))))
         ranged = response.status == 206
         while batch.left and work.error is None and (response.left is None or response.left > 0):
             wanted = batch.left[0]
@@ -173,10 +174,10 @@ class Depot:
                 return  # a run before what this answer brings
             while position < wanted.offset:
                 position += self._read(response, server, buffer[: wanted.offset - position], silence)
-            run = bytearray(wanted.size)
-            self._fill(response, server, memoryview(run), silence)
+            run = buffer[: wanted.size]
+            self._fill(response, server, run, silence)
             position += wanted.size
-            if not _used(wanted, bytes(run)):
+            if not _used(wanted, run):
                 raise WrongBytesError(
                     f"depot {server.url} sends other bytes than were published at {wanted.offset} of "
                     f"sha256:{wanted.sha256}",
@@ -282,7 +283,7 @@ class Depot:
         return found[0]
 
 
-def _used(wanted: Wanted, data: bytes) -> bool:
+def _used(wanted: Wanted, data: memoryview) -> bool:
     """Ask the caller; what its disk raises is no failure of a server."""
     try:
         return wanted.accept(data)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ovms_edge.chunks import ChunkIndex
 from ovms_edge.manifest import CHUNKS_DIRECTORY, ReleaseFile, Residual
-from ovms_edge.node.source import Source, Wanted
+from ovms_edge.node.source import Data, Source, Wanted
 from ovms_edge.residual import Entry, read_table
 
 
@@ -46,10 +46,10 @@ class Blobs:
         """Return the table of ``residual``; raises EdgeError."""
         found: list[bytes] = []
 
-        def accept(data: bytes) -> bool:
+        def accept(data: Data) -> bool:
             if hashlib.sha256(data).hexdigest() != residual.table_sha256:
                 return False
-            found.append(data)
+            found.append(bytes(data))
             return True
 
         self._source.fetch(self._repository, [Wanted(residual.sha256, 0, residual.table_bytes, accept)])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovms_edge.chunks import Chunk
+from ovms_edge.node.source import Data
 
 
 def present_chunks(path: Path, chunks: Sequence[Chunk]) -> frozenset[int]:
@@ -70,7 +71,7 @@ class PartialFile:
         finally:
             os.close(descriptor)
 
-    def put(self, chunk: Chunk, offsets: Iterable[int], data: bytes) -> bool:
+    def put(self, chunk: Chunk, offsets: Iterable[int], data: Data) -> bool:
         """Write ``data`` to each of ``offsets``; returns False and writes nothing if it is not ``chunk``."""
         if hashlib.sha256(data).digest() != chunk.digest:
             return False
@@ -78,7 +79,7 @@ class PartialFile:
             self.write(data, offset)
         return True
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: Data, offset: int) -> None:
         """Write all of ``data`` at ``offset``; raises OSError."""
         view = memoryview(data)
         while view:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
 
 LARGEST_WANTED_BYTES = 4 << 20
+# Valid during the call only: the memory behind it is used again.
+Data: TypeAlias = "bytes | memoryview"
 
 
 class GaveUpError(EdgeError):
@@ -39,7 +41,7 @@ class Wanted:
     sha256: str
     offset: int
     size: int
-    accept: Callable[[bytes], bool] = field(compare=False, repr=False)
+    accept: Callable[[Data], bool] = field(compare=False, repr=False)
 
 
 class Source(Protocol):

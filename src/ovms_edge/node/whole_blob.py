@@ -12,7 +12,7 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.node.files import sha256_of
 from ovms_edge.node.output import log
 from ovms_edge.node.partial import PartialFile
-from ovms_edge.node.source import LARGEST_WANTED_BYTES, Source, Wanted
+from ovms_edge.node.source import LARGEST_WANTED_BYTES, Data, Source, Wanted
 
 
 def has_blob(path: Path, sha256: str, size: int) -> bool:
@@ -53,7 +53,7 @@ def _runs(size: int) -> list[tuple[int, int]]:
     return [(at, min(LARGEST_WANTED_BYTES, size - at)) for at in range(0, size, LARGEST_WANTED_BYTES)]
 
 
-def _accept(target: PartialFile, wrote: Callable[[int], None], at: int, data: bytes) -> bool:
+def _accept(target: PartialFile, wrote: Callable[[int], None], at: int, data: Data) -> bool:
     target.write(data, at)
     wrote(len(data))
     return True

@@ -13,7 +13,7 @@ from ovms_edge.node.config import DepotServer, NodeConfig, TransferSettings, Tru
 from ovms_edge.node.depot import Depot
 from ovms_edge.node.pace import Unhurried
 from ovms_edge.node.signature import verify_signature
-from ovms_edge.node.source import LARGEST_WANTED_BYTES, Source, Wanted
+from ovms_edge.node.source import LARGEST_WANTED_BYTES, Data, Source, Wanted
 from ovms_edge.release.progress import Progress
 from ovms_edge.release.sign import read_manifest_bytes
 from ovms_edge.status_list import StatusList
@@ -95,7 +95,7 @@ def verify_depot(ref: ReleaseRef, server: DepotServer, trust: Trust, verbose: bo
 def _holds(source: Source, repository: str, sha256: str, size: int, progress: Progress) -> bool:
     digest = hashlib.sha256()
 
-    def accept(data: bytes) -> bool:
+    def accept(data: Data) -> bool:
         digest.update(data)
         progress.advance(len(data))
         return True
