@@ -41,7 +41,6 @@ def measure(
     link: Relay,
     server_pid: int,
     target: Path,
-    environment: dict[str, str],
 ) -> Cost:
     """Run ``command`` and return what it cost; raises CalledProcessError."""
     before, server_before = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_seconds(server_pid)
