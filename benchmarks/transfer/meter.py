@@ -115,7 +115,15 @@ def _tree(pid: int) -> Iterator[int]:
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                yield from _tree(int(child))
+                # between vfork and exec a child is its parent's memory a second time
+                if _command(int(child)) != _command(pid):
+                    yield from _tree(int(child))
+
+
+def _command(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def _resident(pid: int) -> int:
