@@ -88,7 +88,7 @@ def test_a_damaged_stick_is_named_and_nothing_is_staged(config: NodeConfig, bund
     blob = bundle / "blobs" / "sha256" / (file.packed.sha256 if file.packed else file.sha256)
     good = blob.read_bytes()
     blob.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    with pytest.raises(EdgeError, match=rf"{name}: .* is damaged"):
+    with pytest.raises(EdgeError, match=rf"{name} of vlm@2.0.0: .* is damaged"):
         stage(config, Bundle(bundle))
     assert staged(config) == {}
     blob.unlink()

@@ -160,7 +160,9 @@ def flip_byte(path: Path) -> None:
 def test_one_flipped_byte_in_the_depot_is_refused(config: NodeConfig, fake: FakeDepot, name: str) -> None:
     good = FILES[name]
     fake.blobs[sha256(good)] = bytes([good[0] ^ 1]) + good[1:]
-    with pytest.raises(EdgeError, match=f"{name}: depot .* sends other bytes than were published"):
+    with pytest.raises(
+        EdgeError, match=f"{name} of vlm@1.0.0: depot .* sends other bytes than were published"
+    ):
         stage(config)
     assert tree(config) == {}
     fake.blobs[sha256(good)] = good
@@ -427,7 +429,9 @@ def test_what_is_packed_but_is_not_the_file_is_refused(
         for file in manifest.files
     )
     publisher.publish(fake, replace(manifest, files=files), OLD.files, further=[*further, wrong])
-    with pytest.raises(EdgeError, match=r"w\.xml put together from verified parts does not have the sha256"):
+    with pytest.raises(
+        EdgeError, match=r"w\.xml of vlm@2\.0\.0 put together from verified parts does not have the sha256"
+    ):
         stage(config, ReleaseRef("vlm", "2.0.0"))
     assert tree(config, ReleaseRef("vlm", "2.0.0")) == {}
 

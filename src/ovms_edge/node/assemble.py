@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ovms_edge.delta import Copy, Fetch, FilePlan, Have, Place, Restore
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import ReleaseFile
+from ovms_edge.manifest import ReleaseFile, ReleaseRef
 from ovms_edge.node.output import log
 from ovms_edge.node.partial import PartialFile
 from ovms_edge.node.source import Data, Source, Wanted, WrongBytesError
@@ -33,8 +33,8 @@ class Progress(Protocol):
         """Say what is done now: ``fetching`` or ``verifying``."""
 
 
-def assemble(plan: FilePlan, path: Path, source: Source, repository: str, progress: Progress) -> None:
-    """Bring ``path`` to the whole file of ``plan``, which is no link: verified, durable, read-only.
+def assemble(plan: FilePlan, path: Path, source: Source, ref: ReleaseRef, progress: Progress) -> None:
+    """Bring ``path`` to the whole file of ``plan``, of the release ``ref`` and no link: verified, durable.
 
     Raises EdgeError and OSError; what is verified stays in ``path`` for the next call.
     """
@@ -42,14 +42,14 @@ def assemble(plan: FilePlan, path: Path, source: Source, repository: str, progre
     with PartialFile.opened(path, file.size) as target:
         progress.phase("fetching")
         try:
-            _fill(plan, target, source, repository, progress)
+            _fill(plan, target, source, f"models/{ref.name}", progress)
         except WrongBytesError as error:
-            raise EdgeError(f"{file.path}: {error.reason}", error.remedy) from error
+            raise EdgeError(f"{file.path} of {ref}: {error.reason}", error.remedy) from error
         progress.phase("verifying")
         if target.sha256() != file.sha256:
             path.unlink()
             raise EdgeError(
-                f"{file.path} put together from verified parts does not have the sha256 of the manifest",
+                f"{file.path} of {ref} put together from verified parts does not have the sha256 of the manifest",
                 "the release was built wrong, or this host's memory or disk fails: build it again",
             )
         target.finish()

@@ -69,7 +69,7 @@ def _make(source: Source, plan: StagePlan, file_plan: FilePlan, progress: Progre
         index = plan.blobs.index(file)
         have = present_chunks(part, index.chunks) if index else frozenset()
         file_plan = plan_file(file, index, have, plan.local)
-    assemble(file_plan, part, source, f"models/{plan.ref.name}", progress)
+    assemble(file_plan, part, source, plan.ref, progress)
     target = plan.staging.tree / file.path
     part.rename(target)
     sync_directory(target.parent)
