@@ -430,7 +430,7 @@ def test_what_is_packed_but_is_not_the_file_is_refused(
     )
     publisher.publish(fake, replace(manifest, files=files), OLD.files, further=[*further, wrong])
     with pytest.raises(
-        EdgeError, match=r"w\.xml of vlm@2\.0\.0 put together from verified parts does not have the sha256"
+        EdgeError, match=r"w\.xml of vlm@2\.0\.0, put together from verified parts, does not have the sha256"
     ):
         stage(config, ReleaseRef("vlm", "2.0.0"))
     assert tree(config, ReleaseRef("vlm", "2.0.0")) == {}

@@ -49,7 +49,8 @@ def assemble(plan: FilePlan, path: Path, source: Source, ref: ReleaseRef, progre
         if target.sha256() != file.sha256:
             path.unlink()
             raise EdgeError(
-                f"{file.path} of {ref} put together from verified parts does not have the sha256 of the manifest",
+                f"{file.path} of {ref}, put together from verified parts, does not have the sha256 of the "
+                "manifest",
                 "the release was built wrong, or this host's memory or disk fails: build it again",
             )
         target.finish()
