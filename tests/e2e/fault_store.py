@@ -53,11 +53,11 @@ class FaultStore:
     name: str
     inventory: Path
 
-    def playbook(self, path: str, **variables: Any) -> Run:
+    def playbook(self, path: str, *options: str, **variables: Any) -> Run:
         """Run a playbook on this store alone, ``variables`` as -e; never raises for a failed run."""
         argv = [Path(sys.executable).with_name("ansible-playbook"), "-i", self.inventory, path]
         done = subprocess.run(
-            [*argv, "-e", json.dumps(variables)],
+            [*argv, *options, "-e", json.dumps(variables)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
