@@ -49,7 +49,8 @@ class Waiting(Unhurried):
         self.waited: list[float] = []
 
     def wait(self, seconds: float, reason: str) -> None:
-        self.waited.append(seconds)
+        if seconds:
+            self.waited.append(seconds)
 
 
 @pytest.fixture

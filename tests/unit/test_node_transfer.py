@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -9,8 +10,9 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -20,10 +22,18 @@ from ovms_edge.node.bucket import Bucket
 from ovms_edge.node.cli import main
 from ovms_edge.node.config import DepotServer, NodeConfig, TransferSettings, Trust
 from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.patience import Silence
 from ovms_edge.node.rate import Schedule, parse_schedule
 from ovms_edge.node.source import GaveUpError
 from ovms_edge.node.transfer import Transfer
-from ovms_edge.node.transfer_files import Control, load_control, process_identity, read_status, save_control
+from ovms_edge.node.transfer_files import (
+    Control,
+    closed_reason,
+    load_control,
+    process_identity,
+    read_status,
+    save_control,
+)
 
 REF = ReleaseRef("vlm", "1.0.0")
 
@@ -109,7 +119,7 @@ def test_a_closed_window_is_waited_out_and_said(config: NodeConfig, paths: State
         while (status := read_status(paths))["state"] != "waiting":
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert status["reason"] == "the schedule allows nothing now"
+        assert status["reason"] == "closed by the schedule at all times"
         save_control(paths, Control(rate="unlimited"))
         deadline = time.monotonic() + 3
         while read_status(paths)["state"] == "waiting":
@@ -213,3 +223,115 @@ def test_a_rate_that_is_none_is_refused(node_json: str, capsys: pytest.CaptureFi
     assert "write a number and kbit, Mbit or Gbit" in capsys.readouterr().err
     with pytest.raises(UsageError):
         parse_schedule("fast", [])
+
+
+NIGHTS = [{"days": "mon-fri", "from": "22:00", "to": "06:00", "rate": "80Mbit"}]
+
+
+@pytest.mark.parametrize(("moment", "change"), [
+    ("2026-11-23T12:00", "2026-11-23T22:00"),
+    ("2026-11-23T22:00", "2026-11-24T06:00"),
+    ("2026-11-28T05:59", "2026-11-28T06:00"),  # Friday's window ends on Saturday
+    ("2026-11-28T06:00", "2026-11-30T22:00"),  # and the next opens on Monday
+])  # fmt: skip
+def test_the_next_change_is_where_another_rate_begins(moment: str, change: str) -> None:
+    schedule = parse_schedule("0", NIGHTS)
+    assert schedule.next_change(datetime.fromisoformat(moment)) == datetime.fromisoformat(change)
+
+
+def test_the_next_change_is_the_first_minute_of_another_rate_at_any_time() -> None:
+    windows = [
+        {"days": "sat,sun", "from": "00:00", "to": "24:00", "rate": None},
+        {"days": "mon-thu", "from": "20:30", "to": "23:15", "rate": "1Mbit"},
+        {"days": "tue", "from": "23:15", "to": "07:00", "rate": "1Mbit"},
+        {"from": "12:00", "to": "13:00", "rate": "0"},
+    ]
+    schedule, minute = parse_schedule("10Mbit", windows), timedelta(minutes=1)
+    week = [datetime(2026, 11, 23) + step * minute for step in range(7 * 24 * 60)]  # noqa: DTZ001  wall clock
+    changes = [
+        now for now, next_ in itertools.pairwise(week) if schedule.rate_at(now) != schedule.rate_at(next_)
+    ]
+    assert len(changes) == 19
+    for moment, following in itertools.pairwise(changes):
+        assert schedule.next_change(moment + minute) == following + minute
+
+
+def test_a_rate_without_windows_never_changes() -> None:
+    assert Schedule(1000).next_change(datetime.fromisoformat("2026-11-23T12:00")) is None
+
+
+@pytest.mark.parametrize(("utc", "open_"), [
+    ("2026-10-24T20:00+00:00", True),  # 22:00 of summer time
+    ("2026-10-24T19:59+00:00", False),
+    ("2026-10-25T21:00+00:00", True),  # 22:00 of standard time, a day later
+    ("2026-10-25T20:59+00:00", False),
+    ("2026-03-29T01:30+00:00", True),  # the night that has no 02:30
+])  # fmt: skip
+def test_a_window_is_of_the_wall_clock_over_the_change_to_and_from_summer_time(utc: str, open_: bool) -> None:
+    schedule = parse_schedule("0", [{"from": "22:00", "to": "06:00", "rate": "8Mbit"}])
+    local = datetime.fromisoformat(utc).astimezone(ZoneInfo("Europe/Berlin"))
+    assert schedule.rate_at(local) == (1_000_000 if open_ else 0)
+
+
+def test_why_nothing_may_come_is_said() -> None:
+    noon, schedule = datetime.fromisoformat("2026-11-23T12:00"), parse_schedule("0", NIGHTS)
+    assert closed_reason(Control(), schedule, noon) == "closed by the schedule until Mon 22:00"
+    assert "transfer rate sets another" in closed_reason(Control(rate="0"), schedule, noon)
+
+
+@pytest.mark.parametrize(("rate", "control"), [(0, Control()), (None, Control(paused=True))])
+def test_a_request_waits_too_while_nothing_may_come(
+    config: NodeConfig, paths: StatePaths, rate: int | None, control: Control
+) -> None:
+    save_control(paths, control)
+    with Transfer(limited(config, rate), REF) as transfer:
+        asked = threading.Event()
+        threading.Thread(target=lambda: (transfer.wait(0, ""), asked.set()), daemon=True).start()
+        assert not asked.wait(0.3)
+        save_control(paths, Control(rate="unlimited"))
+        assert asked.wait(1.0)
+        transfer.end({"ok": True})
+
+
+def test_a_stage_that_starts_paused_says_so(
+    config: NodeConfig, paths: StatePaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_control(paths, Control(paused=True))
+    with Transfer(config, REF) as transfer:
+        assert read_status(paths)["state"] == "paused"
+        transfer.end({"ok": True})
+    assert "nothing is fetched until ovms-node transfer resume" in capsys.readouterr().err
+
+
+def test_a_damaged_control_is_named_once_and_changes_nothing(
+    config: NodeConfig, paths: StatePaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_control(paths, Control(paused=True))
+    with Transfer(config, REF) as transfer:
+        paths.transfer_control.write_text("{")
+        granted = threading.Event()
+        threading.Thread(target=lambda: (transfer.take(1), granted.set()), daemon=True).start()
+        assert not granted.wait(1.0)  # long enough to look twice
+        transfer.end({"ok": True})
+    assert capsys.readouterr().err.count("is damaged") == 1
+
+
+def test_a_watcher_without_rights_may_read_the_status(config: NodeConfig, paths: StatePaths) -> None:
+    before = os.umask(0o077)
+    try:
+        with Transfer(config, REF) as transfer:
+            assert paths.transfer.stat().st_mode & 0o777 == 0o644
+            transfer.end({"ok": True})
+    finally:
+        os.umask(before)
+    assert paths.transfer.stat().st_mode & 0o777 == 0o644
+
+
+def test_patience_outlasts_a_pause_but_not_by_its_length_for_each_connection() -> None:
+    silence = Silence(limit_seconds=0.2)
+    assert not silence.too_long()
+    for _ in range(4):
+        silence.forgive(3600)
+    assert not silence.too_long()
+    time.sleep(0.25)
+    assert silence.too_long()

@@ -40,6 +40,7 @@ _MANIFEST_TYPES = (
 )
 _LARGEST_MANIFEST_BYTES = 64 << 20
 _PIECE_BYTES = 256 << 10
+_DOCUMENT_PIECE_BYTES = 64 << 10
 _PAUSE_SECONDS = 1.0
 _LEAVE_SECONDS = 5.0  # for a thread that waits out a pause
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
@@ -127,8 +128,9 @@ class Depot:
             if work.error is not None:
                 for server in self._servers:
                     server.close()
+            leave_at = time.monotonic() + _LEAVE_SECONDS
             for thread in threads:
-                thread.join(_LEAVE_SECONDS)
+                thread.join(max(0.0, leave_at - time.monotonic()))
         if work.error is not None:
             raise work.error
 
@@ -264,10 +266,9 @@ class Depot:
             headers = ({"Accept": accept} if accept else {}) | _freshness(fresh)
             try:
                 with server.open(path, repository, headers, what) as response:
-                    data = response.read(limit + 1)
+                    data = self._body(response, limit + 1)
             except (OSError, HTTPException) as error:
                 raise server.unreachable(error) from error
-            self._pace.arrived(len(data))
             if len(data) > limit:
                 raise EdgeError(
                     f"{server.url}{path} is larger than {limit} bytes", "publish the release again"
@@ -281,6 +282,20 @@ class Depot:
 
         patiently(servers, attempt, self._pace, silence)
         return found[0]
+
+    def _body(self, response: Response, limit: int) -> bytes:
+        """Return the body at the pace of all else, ``limit`` bytes of it at most."""
+        data, buffer = bytearray(), memoryview(bytearray(_DOCUMENT_PIECE_BYTES))
+        while len(data) < limit and response.left != 0:
+            size = min(len(buffer), limit - len(data), response.left or len(buffer))
+            count = response.readinto(buffer[: self._pace.take(size)])
+            if not count:
+                if response.left:
+                    raise ConnectionResetError(f"connection ended {response.left} bytes early")
+                break
+            self._pace.arrived(count)
+            data += buffer[:count]
+        return bytes(data)
 
 
 def _used(wanted: Wanted, data: memoryview) -> bool:

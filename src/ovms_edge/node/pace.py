@@ -16,7 +16,7 @@ class Pace(Protocol):
         """Count ``size`` bytes of a body that came."""
 
     def wait(self, seconds: float, reason: str) -> None:
-        """Wait before another attempt; ``reason`` is what went wrong."""
+        """Wait before a request, and on while it is paused; ``reason`` is what went wrong before it."""
 
 
 class Unhurried:

@@ -34,7 +34,8 @@ class Silence:
     def forgive(self, seconds: float) -> None:
         """Do not count ``seconds``."""
         if self._since is not None:
-            self._since += seconds
+            # A pause is reported by every connection that it held.
+            self._since = min(self._since + seconds, time.monotonic())
 
     def too_long(self) -> bool:
         """Count a failed attempt; whether it was the last."""
@@ -103,10 +104,12 @@ def patiently(
 
 
 def _wait(seconds: float, pace: Pace, silence: Silence, over: Callable[[], bool]) -> None:
-    """Wait in slices, so that an end or a pause in between is noticed."""
-    while seconds > 0 and not over():
-        part = min(seconds, _SLICE_SECONDS)
+    """Wait in slices, so that an end in between is noticed; 0 s too, since it may be paused."""
+    while not over():
+        part = min(max(seconds, 0.0), _SLICE_SECONDS)
         began = time.monotonic()
         pace.wait(part, "waiting for the depot")
         silence.forgive(max(0.0, time.monotonic() - began - part - _SLICE_SECONDS))
         seconds -= part
+        if seconds <= 0:
+            return

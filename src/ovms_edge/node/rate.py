@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ovms_edge.errors import UsageError
@@ -16,6 +16,7 @@ _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|M|G)bit")
 _UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 _DAY_MINUTES = 24 * 60
+_WEEK_DAYS = len(DAYS)
 
 
 def parse_rate(text: object, what: str = "rate") -> int | None:
@@ -69,6 +70,20 @@ class Schedule:
         """Return the rate at a local time."""
         minute = moment.hour * 60 + moment.minute
         return next((w.rate for w in self.windows if w.covers(moment.weekday(), minute)), self.rate)
+
+    def next_change(self, moment: datetime) -> datetime | None:
+        """Return when another rate begins after a local time, as a wall clock shows it; None: never.
+
+        Without a zone: a window opens at 22:00 whatever the offset from UTC is by then.
+        """
+        wall, rate = moment.replace(tzinfo=None), self.rate_at(moment)
+        midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+        edges = (
+            midnight + timedelta(days=day, minutes=minute)
+            for day in range(_WEEK_DAYS + 1)
+            for minute in sorted({edge for window in self.windows for edge in (window.start, window.end)})
+        )
+        return next((edge for edge in edges if edge > wall and self.rate_at(edge) != rate), None)
 
 
 def parse_schedule(rate: object, windows: object) -> Schedule:

@@ -45,7 +45,7 @@ def _stage(options: argparse.Namespace) -> Document:
         plan = plan_stage(config, source, ref, read_every_byte=options.verify)
         return {**_document(plan, _image_plan(config, source, options.image)), "check": True}
     if options.detach:
-        return start_detached(config, ref, _arguments(options))
+        return start_detached(config, ref, _arguments(options), options.wait)
     outlive_connection()
     with exclusive(StatePaths(config.state_dir).lock, options.wait), Transfer(config, ref) as transfer:
         source = _source(config, transfer, options.bundle)

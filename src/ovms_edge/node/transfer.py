@@ -16,7 +16,7 @@ from ovms_edge.node.failures import edge_error
 from ovms_edge.node.output import log, size_text, utc_now
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.source import GaveUpError
-from ovms_edge.node.transfer_files import Control, load_control, own_process, write_status
+from ovms_edge.node.transfer_files import Control, closed_reason, load_control, own_process, write_status
 
 _TICK_SECONDS = 0.4  # how late a pause is seen, at most
 _STATUS_SECONDS = 1.0
@@ -43,11 +43,14 @@ class Transfer:
         self._ended = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
         self._control = Control()
+        self._damage = ""
         self._limit: int | None = None
         self._bucket: Bucket | None = None
+        self._closed = ""
         self._phase = "planning"
         self._waiting: dict[int, str] = {}
         self._fetched = self._fetch_bytes = self._written = self._bytes = 0
+        self._still = True
         self._rate_now = 0.0
         self._document: dict[str, Any] = {"release": str(ref), "started": utc_now(), **own_process()}
 
@@ -55,6 +58,8 @@ class Transfer:
         self._paths.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._look()
         self._write(durable=False)
+        if self._control.paused:
+            log("paused before: nothing is fetched until ovms-node transfer resume")
         self._ticker.start()
         return self
 
@@ -93,7 +98,6 @@ class Transfer:
         while True:
             granted, wait = self._grant(size)
             if granted:
-                self._waiting.pop(threading.get_ident(), None)
                 return granted
             time.sleep(min(wait, _NAP_SECONDS))
 
@@ -103,19 +107,17 @@ class Transfer:
             self._fetched += size
 
     def wait(self, seconds: float, reason: str) -> None:
-        """Wait before another attempt, and as long as it is paused."""
-        self._waiting[threading.get_ident()] = reason
+        """Wait before a request, and on while nothing may come (paused, a window that is closed)."""
+        if seconds > 0:
+            self._waiting[threading.get_ident()] = reason
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 or self._control.paused:
-            time.sleep(min(max(left, 0.01), _NAP_SECONDS))
+        while (left := until - time.monotonic()) > 0 or self._control.paused or self._limit == 0:
+            time.sleep(min(left, _NAP_SECONDS) if left > 0 else _NAP_SECONDS)
         self._waiting.pop(threading.get_ident(), None)
 
     def _grant(self, size: int) -> tuple[int, float]:
         with self._lock:
-            if self._control.paused:
-                return 0, _NAP_SECONDS
-            if self._limit == 0:
-                self._waiting[threading.get_ident()] = "the schedule allows nothing now"
+            if self._control.paused or self._limit == 0:
                 return 0, _NAP_SECONDS
             if self._bucket is None:
                 portion = int(self._rate_now * _READ_SECONDS / self._connections)
@@ -131,6 +133,7 @@ class Transfer:
             now = time.monotonic()
             recent = max(self._fetched - counted, 0) / max(now - at, _TICK_SECONDS)
             self._rate_now += _SMOOTHING * (recent - self._rate_now)
+            self._still = self._fetched == counted
             counted, at = self._fetched, now
             if now - written_at >= _STATUS_SECONDS:
                 written_at = now
@@ -142,30 +145,36 @@ class Transfer:
 
     def _look(self) -> None:
         """Look up pause, rate and schedule."""
+        control, damage, now = self._control, "", datetime.now().astimezone()
         try:
             control = load_control(self._paths)
         except EdgeError as error:
-            if not self._control.paused:
-                log(f"{error}; going on as before")
-            control = self._control
-        limit = control.limit(self._schedule.rate_at(datetime.now().astimezone()))
+            damage = f"{error}; going on as before"
+        if damage and damage != self._damage:
+            log(damage)
+        limit = control.limit(self._schedule.rate_at(now))
         with self._lock:
-            if limit != self._limit or (limit and self._bucket is None):
+            if limit != self._limit:
                 self._bucket = Bucket(limit, filled_at=time.monotonic()) if limit else None
-            self._control, self._limit = control, limit
+            self._control, self._limit, self._damage = control, limit, damage
+        self._closed = closed_reason(control, self._schedule, now) if limit == 0 else ""
 
     def _state(self) -> tuple[str, str | None]:
         if self._control.paused:
             return "paused", "resume with ovms-node transfer resume"
-        waiting = list(self._waiting.values())
-        if self._phase == "fetching" and (self._limit == 0 or (waiting and self._rate_now < 1)):
-            return "waiting", waiting[0] if waiting else "the schedule allows nothing now"
+        if self._phase == "verifying":
+            return self._phase, None
+        if self._closed:
+            return "waiting", self._closed
+        reasons = list(self._waiting.values())
+        if reasons and self._still:
+            return "waiting", reasons[0]
         return self._phase, None
 
     def _write(self, *, durable: bool, **ending: Any) -> None:
         state, reason = self._state()
         left = max(self._fetch_bytes - self._fetched, 0)
-        rate = round(self._rate_now)
+        rate = round(self._rate_now) if state in ("planning", "fetching") else 0
         self._document |= {
             "state": state,
             "fetched_bytes": self._fetched,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.files import write_atomic
 from ovms_edge.node.paths import StatePaths
-from ovms_edge.node.rate import parse_rate
+from ovms_edge.node.rate import Schedule, parse_rate
 
 SCHEDULED, UNLIMITED = "schedule", "unlimited"
 RUNNING = frozenset({"planning", "fetching", "waiting", "paused", "verifying"})
@@ -32,6 +33,14 @@ class Control:
         return None if self.rate == UNLIMITED else parse_rate(self.rate)
 
 
+def closed_reason(control: Control, schedule: Schedule, now: datetime) -> str:
+    """Return why nothing may come at a local time, and what changes it."""
+    if control.rate != SCHEDULED:
+        return "the rate was set to 0; ovms-node transfer rate sets another"
+    change = schedule.next_change(now)
+    return f"closed by the schedule {f'until {change:%a %H:%M}' if change else 'at all times'}"
+
+
 def load_control(paths: StatePaths) -> Control:
     """Return what was last told; raises EdgeError if the file is damaged."""
     path = paths.transfer_control
@@ -43,6 +52,8 @@ def load_control(paths: StatePaths) -> Control:
         return Control()
     except (ValueError, KeyError, TypeError, EdgeError) as error:
         raise EdgeError(f"{path} is damaged: {error}", "run ovms-node transfer resume") from error
+    except OSError as error:
+        raise EdgeError(f"{path} cannot be read: {error.strerror}", "see the host's disk") from error
     return control
 
 
@@ -60,6 +71,7 @@ def write_status(path: Path, document: dict[str, Any], *, durable: bool) -> None
         return
     new = path.with_name(f".{path.name}.now")
     new.write_bytes(data)
+    new.chmod(0o644)  # for whoever watches, whatever the umask
     new.rename(path)
 
 
