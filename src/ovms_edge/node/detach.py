@@ -21,9 +21,9 @@ UNIT = "ovms-edge-stage.service"
 _DESCRIPTION = "ovms-node stage "
 _BEGIN_SECONDS = 15.0
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-# What serves comes first: systemd.resource-control(5), weights against 100 of every other unit. They count while
-# there is contention, so an idle host stages as fast as it can. IOWeight needs BFQ or io.cost as the disk's
-# scheduler; with another, the rate of the link is what keeps the disk free.
+# What serves comes first: systemd.resource-control(5), weights against 100 of every other unit. They count
+# while there is contention, so an idle host stages as fast as it can. IOWeight needs BFQ or io.cost as the
+# disk's scheduler; with another, the rate of the link is what keeps the disk free.
 _PROPERTIES = ("Nice=10", "CPUWeight=20", "IOWeight=20", "Restart=no")
 
 
