@@ -65,7 +65,8 @@ class ActionModule(NodeToolAction):
         if args["start"]:
             started = self.call_tool("stage", *words(args), "--detach")
         if not started["ok"] or not args["wait"]:
-            return as_result(started)
+            # whether it changes anything is known at its end: who waits for that says so
+            return as_result({**started, "changed": False})
         return as_result(with_files(self._ended(args)))
 
     def _ended(self, args: dict[str, Any]) -> dict[str, Any]:
