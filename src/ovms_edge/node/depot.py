@@ -44,8 +44,8 @@ _DOCUMENT_PIECE_BYTES = 64 << 10
 _PAUSE_SECONDS = 1.0
 _LEAVE_SECONDS = 5.0  # for a thread that waits out a pause
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
-# What may be under way when a transfer is paused, and what a link with a round trip of 250 ms needs.
-_SMALLEST_BUFFER, _LARGEST_BUFFER, _BUFFER_SECONDS = 64 << 10, 1 << 20, 0.25
+# What still comes when a transfer is paused, over all connections, and what the rate needs on a long way.
+_SMALLEST_BUFFER, _LARGEST_BUFFER, _BUFFER_SECONDS = 32 << 10, 1 << 20, 0.4
 
 
 class Depot:
@@ -334,4 +334,5 @@ def _receive_buffer(config: NodeConfig) -> int | None:
     rates = [rate for rate in (schedule.rate, *(window.rate for window in schedule.windows)) if rate]
     if not rates:
         return None
-    return min(max(int(max(rates) * _BUFFER_SECONDS), _SMALLEST_BUFFER), _LARGEST_BUFFER)
+    size = int(max(rates) * _BUFFER_SECONDS / config.transfer.connections)
+    return min(max(size, _SMALLEST_BUFFER), _LARGEST_BUFFER)
