@@ -22,6 +22,7 @@ class Relay:
     rate: float | None = None
     host: str = ""
     down_bytes: int = 0
+    up_bytes: int = 0
     up: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
     sockets: set[socket.socket] = field(default_factory=set)
@@ -56,9 +57,9 @@ class Relay:
                 if counted:
                     self.cross(len(data))
                 sink.sendall(data)
-                if counted:
-                    with self.lock:
-                        self.down_bytes += len(data)
+                with self.lock:
+                    self.down_bytes += len(data) if counted else 0
+                    self.up_bytes += 0 if counted else len(data)
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

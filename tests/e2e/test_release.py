@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +22,14 @@ from ovms_edge.cli import main
 from ovms_edge.release.transport import Transport
 from tests.e2e import registry as depot
 from tests.e2e.registry import Registry, Tls
+from tests.e2e.relay import run_relay
 from tests.unit.release_model import write_model
 
 pytestmark = pytest.mark.lab
 
 REF = "vlm-int8@1.0.0"
 BIG_BYTES = 300 << 20
+CUT_BYTES = 100 << 20
 MEMORY_LIMIT_KIB = 64 << 10
 
 
@@ -308,6 +312,38 @@ def test_publishing_takes_little_memory_at_any_size(tmp_path: Path, key: Path, r
     assert uploaded
     assert BIG_BYTES >> 20 <= float(uploaded[1]) == float(uploaded[2])
     assert int(done.stdout.splitlines()[-1]) < MEMORY_LIMIT_KIB
+
+
+@pytest.mark.parametrize("ending", ["cut", "kill"])
+def test_publish_of_a_large_file_that_is_cut_off_ends_in_the_whole_release(
+    tmp_path: Path, key: Path, registry: Registry, ending: str
+) -> None:
+    """This registry (2.8) forgets an upload that was cut: what is asked for here is that nothing is lost."""
+    model = write_model(tmp_path / "big")
+    data = random.Random(3).randbytes(CUT_BYTES)  # noqa: S311
+    (model / "extra_weights.bin").write_bytes(data)
+    output = tmp_path / "out"
+    assert main(["release", "build", "--model", str(model), "--release", REF, "--output", str(output)]) == 0
+    release = sign(output / "vlm-int8/1.0.0", key)
+    with run_relay(registry.host) as relay:
+        depot.write_credentials(registry.credentials, relay.host)
+        options = ["--ca", str(registry.ca), "--credentials", str(registry.credentials)]
+        command = [*("release", "publish", str(release), "--depot", f"https://{relay.host}"), *options]
+        program = "import sys; from ovms_edge.cli import main; sys.exit(main(sys.argv[1:]))"
+        with subprocess.Popen([sys.executable, "-c", program, *command], env=with_sources()) as process:
+            while relay.up_bytes < CUT_BYTES // 2:
+                assert process.poll() is None
+                time.sleep(0.005)
+            if ending == "cut":
+                relay.cut()
+                relay.mend()
+            else:
+                process.kill()
+        assert (process.returncode == 0) == (ending == "cut")
+        assert main(command) == 0
+    depot.write_credentials(registry.credentials, registry.host)
+    assert fetch(registry, f"vlm-int8/blobs/sha256:{hashlib.sha256(data).hexdigest()}") == data
+    assert not list(release.parent.glob(".*upload"))
 
 
 def with_sources() -> dict[str, str]:

@@ -21,10 +21,12 @@ from ovms_edge.release.credentials import read_credentials
 from ovms_edge.release.depot import Depot
 from ovms_edge.release.publish import FileBody
 from ovms_edge.release.transport import Transport
+from ovms_edge.release.upload import UploadNote
 
 REF = ReleaseRef("vlm", "1")
 DATA = b"weights" * 30_000
 BLOB = Blob("x", f"sha256:{hashlib.sha256(DATA).hexdigest()}", len(DATA), "a.bin")
+NOTE = UploadNote(Path("/nowhere/note"))
 UPLOADS = "/v2/models/vlm/blobs/uploads/"
 
 
@@ -126,14 +128,14 @@ def test_upload_goes_where_the_registry_says(
     server: Server, depot: Depot, body: FileBody, location: str, target: str
 ) -> None:
     server.answers = accepting(location.replace("HOST", server.url))
-    assert depot.push_blob(REF, BLOB, body)
+    assert depot.push_file(REF, BLOB, body, NOTE)
     method, path, _, data = server.seen[-1]
     assert (method, path, data) == ("PUT", target, DATA)
 
 
 def test_blob_that_is_there_is_not_sent(server: Server, depot: Depot, body: FileBody) -> None:
     server.answers = {"HEAD": [Answer(200)]}
-    assert not depot.push_blob(REF, BLOB, body)
+    assert not depot.push_file(REF, BLOB, body, NOTE)
     assert server.methods() == ["HEAD"]
 
 
@@ -145,7 +147,7 @@ def test_upload_that_fails_is_sent_again_whole(
 ) -> None:
     server.answers = accepting()
     server.answers["PUT"] = [fault, Answer(201)]
-    assert depot.push_blob(REF, BLOB, body)
+    assert depot.push_file(REF, BLOB, body, NOTE)
     assert server.methods() == ["HEAD", "POST", "PUT", "HEAD", "POST", "PUT"]
     assert [data for method, _, _, data in server.seen if method == "PUT"] == [DATA, DATA]
 
@@ -157,7 +159,7 @@ def test_failure_that_lasts_is_told_with_the_registrys_words(
     server.answers = accepting()
     server.answers["PUT"] = [Answer(500, body=json.dumps(full).encode())]
     with pytest.raises(EdgeError, match=r"500 to PUT .*no space left on device"):
-        depot.push_blob(REF, BLOB, body)
+        depot.push_file(REF, BLOB, body, NOTE)
     assert server.methods().count("PUT") == 3
 
 
@@ -166,7 +168,7 @@ def test_refused_digest_is_told(server: Server, depot: Depot, body: FileBody) ->
     server.answers = accepting()
     server.answers["PUT"] = [Answer(400, body=json.dumps(invalid).encode())]
     with pytest.raises(EdgeError, match=r"other bytes than the manifest's .*DIGEST_INVALID"):
-        depot.push_blob(REF, BLOB, body)
+        depot.push_file(REF, BLOB, body, NOTE)
     assert server.methods().count("PUT") == 1
 
 
@@ -175,7 +177,7 @@ def test_changed_file_never_arrives_whole(server: Server, depot: Depot, tmp_path
     path.write_bytes(DATA[:-1] + b"X")
     server.answers = accepting()
     with pytest.raises(EdgeError, match="changed after the build: its sha256"):
-        depot.push_blob(REF, BLOB, FileBody(path, BLOB, lambda _: None))
+        depot.push_file(REF, BLOB, FileBody(path, BLOB, lambda _: None), NOTE)
 
 
 def test_file_cut_while_it_is_sent_is_an_error(tmp_path: Path) -> None:
@@ -216,7 +218,7 @@ def test_password_is_sent_only_when_asked_for(server: Server, depot: Depot) -> N
 def test_password_does_not_follow_an_upload_elsewhere(server: Server, depot: Depot, body: FileBody) -> None:
     server.answers = accepting(server.url.replace("127.0.0.1", "localhost") + "/other")
     with pytest.raises(EdgeError, match="without TLS"):
-        depot.push_blob(REF, BLOB, body)
+        depot.push_file(REF, BLOB, body, NOTE)
     assert server.methods() == ["HEAD", "POST"]
 
 

@@ -16,9 +16,12 @@ from ovms_edge.release.artifact import Blob, sha256_digest
 from ovms_edge.release.credentials import default_credentials_file, read_credentials
 from ovms_edge.release.refusals import host_of
 from ovms_edge.release.transport import Body, Transport
+from ovms_edge.release.upload import ACCEPTED, CREATED, FileContent, Upload, UploadNote
 
 _TAGS_AT_ONCE = 500
-OK, CREATED, ACCEPTED, NOT_FOUND = 200, 201, 202, 404
+OK, NOT_FOUND = 200, 404
+# What is sent in one request: too little to go on in the middle of.
+_SMALL_BYTES = 4 << 20
 
 
 def open_depot(url: str, ca_file: Path | None = None, credentials_file: Path | None = None) -> Depot:
@@ -69,13 +72,26 @@ class Depot:
             )
         return data
 
-    def push_blob(self, ref: ReleaseRef, blob: Blob, body: bytes | Body) -> bool:
+    def push_bytes(self, ref: ReleaseRef, blob: Blob, data: bytes) -> bool:
         """Upload one blob unless the depot has it; returns whether it was uploaded."""
-        return self._transport.retry(lambda: self._push_once(ref, blob, body))
+        return self._transport.retry(lambda: self._push_once(ref, blob, data))
+
+    def push_file(self, ref: ReleaseRef, blob: Blob, content: FileContent, note: UploadNote) -> bool:
+        """Upload one blob unless the depot has it; a large one goes on where ``note`` says it was."""
+        if blob.size <= _SMALL_BYTES:
+            return self._transport.retry(lambda: self._push_once(ref, blob, content.open))
+        if self._transport.retry(lambda: self._has(ref, blob)):
+            return False
+        Upload(self._transport, self._of(ref, "blobs/uploads/"), blob, content, note).run()
+        return True
+
+    def _has(self, ref: ReleaseRef, blob: Blob) -> bool:
+        url = self._of(ref, f"blobs/{blob.digest}")
+        return self._transport.send("HEAD", url, (OK, NOT_FOUND)).status_code == OK
 
     def _push_once(self, ref: ReleaseRef, blob: Blob, body: bytes | Body) -> bool:
         send = self._transport.send
-        if send("HEAD", self._of(ref, f"blobs/{blob.digest}"), (OK, NOT_FOUND)).status_code == OK:
+        if self._has(ref, blob):
             return False
         begun = send("POST", self._of(ref, "blobs/uploads/"), (ACCEPTED,))
         location = urljoin(begun.url, begun.headers.get("Location", ""))

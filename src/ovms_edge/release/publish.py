@@ -20,6 +20,7 @@ from ovms_edge.release.artifact import (
 from ovms_edge.release.depot import Depot
 from ovms_edge.release.progress import Progress
 from ovms_edge.release.sign import read_manifest_bytes, read_signature_bytes
+from ovms_edge.release.upload import UploadNote
 
 BLOCK_BYTES = 1 << 16
 
@@ -61,12 +62,16 @@ def publish_release(directory: Path, depot: Depot, verbose: bool = False) -> Pub
 
 def _push_blobs(directory: Path, manifest: Manifest, artifact: Artifact, depot: Depot, verbose: bool) -> int:
     uploaded = 0
+    note = UploadNote(directory.resolve().parent / f".{manifest.ref.version}.upload")
     progress = Progress("publish", artifact.total_bytes, verbose)
     for blob in artifact.blobs:
         progress.start(blob.path or "model config")
         small = artifact.small.get(blob.digest)
-        body = small if small is not None else FileBody(directory / str(blob.path), blob, progress.advance)
-        sent = depot.push_blob(manifest.ref, blob, body if blob.size else b"")
+        if small is not None or not blob.size:
+            sent = depot.push_bytes(manifest.ref, blob, small or b"")
+        else:
+            content = FileBody(directory / str(blob.path), blob, progress.advance)
+            sent = depot.push_file(manifest.ref, blob, content, note)
         if small is not None or not sent:
             progress.advance(blob.size)
         uploaded += blob.size if sent else 0
@@ -123,11 +128,13 @@ class FileBody:
         self._path, self._blob, self._advance = path, blob, advance
         self._sent = 0
 
-    def open(self) -> FileStream:
-        """Return the file from its start."""
-        self._advance(-self._sent)  # an earlier attempt counts no more
-        self._sent = 0
-        return FileStream(self._path, self._blob, self._count)
+    def open(self, offset: int = 0) -> FileStream:
+        """Return the file from ``offset``, which is how much of it arrived before."""
+        stream = FileStream(self._path, self._blob, self._count)
+        self._advance(offset - self._sent)  # what else an earlier attempt sent counts no more
+        self._sent = offset
+        stream.skip(offset)
+        return stream
 
     def _count(self, count: int) -> None:
         self._sent += count
@@ -147,14 +154,24 @@ class FileStream:
             raise _unreadable(path, error) from error
 
     def __len__(self) -> int:  # requests sends it as Content-Length
-        return self._blob.size
+        return self._left
 
     def __iter__(self) -> Iterator[bytes]:  # by this requests knows a stream
         while block := self.read(BLOCK_BYTES):
             yield block
 
+    def skip(self, size: int) -> None:
+        """Hash ``size`` bytes that are not to be sent."""
+        while size:
+            size -= len(self._next(min(size, BLOCK_BYTES)))
+
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, at most ``size``; raises EdgeError if the file is not what was built."""
+        block = self._next(size)
+        self._advance(len(block))
+        return block
+
+    def _next(self, size: int) -> bytes:
         wanted = min(self._left, size if size > 0 else BLOCK_BYTES)
         try:
             block = self._stream.read(wanted) or b""
@@ -166,7 +183,6 @@ class FileStream:
             raise _changed(self._path, f"{self._left} bytes are missing")
         if self._left == 0 and f"sha256:{self._digest.hexdigest()}" != self._blob.digest:
             raise _changed(self._path, "its sha256 differs from the manifest's")
-        self._advance(len(block))
         return block
 
     def close(self) -> None:

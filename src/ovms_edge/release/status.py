@@ -85,7 +85,7 @@ def change_status(depot: Depot, name: str, key: Path, change: Callable[[StatusLi
     ]
     config = Blob(_EMPTY_TYPE, sha256_digest(_EMPTY), len(_EMPTY))
     for blob, content in zip((*layers, config), (data, signature, _EMPTY), strict=True):
-        depot.push_blob(ref, blob, content)
+        depot.push_bytes(ref, blob, content)
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,

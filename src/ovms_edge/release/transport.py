@@ -36,11 +36,8 @@ class Stream(Protocol):
         """Free what reading took."""
 
 
-class Body(Protocol):
-    """Bytes to send, read again from the start at each attempt."""
-
-    def open(self) -> Stream:
-        """Return the bytes from the start."""
+# Bytes to send, opened again at each attempt.
+Body = Callable[[], Stream]
 
 
 class Transport:
@@ -59,16 +56,24 @@ class Transport:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "ovms-edge"
 
-    def retry(self, operation: Callable[[], T]) -> T:
-        """Run ``operation``, again after a pause if it fails in a way that may pass."""
-        for pause in self.pauses_seconds:
+    def retry(self, operation: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
+        """Run ``operation``, again after a pause if it fails in a way that may pass.
+
+        Attempts are counted anew whenever ``progress`` has grown.
+        """
+        failures, reached = 0, progress()
+        while True:
             try:
                 return operation()
             except TransientError as error:
-                seconds = min(max(pause, error.pause_seconds), MAX_PAUSE_SECONDS)
+                if progress() > reached:
+                    failures, reached = 0, progress()
+                if failures == len(self.pauses_seconds):
+                    raise
+                seconds = min(max(self.pauses_seconds[failures], error.pause_seconds), MAX_PAUSE_SECONDS)
+                failures += 1
                 log.warning("%s; trying again in %g s", error.reason, seconds)
                 time.sleep(seconds)
-        return operation()
 
     def send(
         self,
@@ -117,7 +122,7 @@ class Transport:
         body: bytes | Body | None,
         authorization: str | None,
     ) -> requests.Response:
-        data = body if body is None or isinstance(body, bytes) else body.open()
+        data = body if body is None or isinstance(body, bytes) else body()
         try:
             return self._session.request(
                 method,
