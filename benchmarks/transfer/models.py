@@ -1,123 +1,142 @@
-"""A realistic INT8 repository and its successors.
-
-The IR is written by OpenVINO itself (``save_model``) beside the other files of a real export: u8 weights, a
-zero point and an f16 scale per channel, as NNCF leaves them. The weights are normal, quantised per channel.
-"""
+"""A real INT8 export of a wanted size, its successors, and a small real model with its fine-tune."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as opset
 
-HIDDEN = 1536
-INSERTED_BYTES = 1_000_000
-NAME = "openvino_language_model"
-Layer = tuple[np.ndarray, np.ndarray, np.ndarray]  # u8 weights, u8 zero points, f16 scales
-Successor = Callable[[list[Layer]], tuple[list[Layer], int]]
+from benchmarks.transfer import big_model
+from benchmarks.transfer.fine_tune import make_pair, run
+from benchmarks.transfer.tensors import insert_constant, opened, put, quantised, read_tensors
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVABLE = "bench/model"
+LANGUAGE_MODEL = "openvino_language_model.xml"
+INSERTED_BYTES, INSERTED_SHARE = 1_000_000, 0.38
+FIVE_PERCENT_STEP, FIVE_PERCENT_PHASE = 20, 7
+MOVED_SHARE = 0.1
+FINE_TUNED_AIM = 0.10  # of the size
 
 
 @dataclass(frozen=True)
 class Case:
-    """``successor`` is the model that follows the base; ``changed_bytes`` is what the base does not have."""
+    """``successor`` follows ``base``; ``aim_bytes`` is what may cross the wire for it at most."""
 
     name: str
+    base: Path
     successor: Path
-    changed_bytes: int
+    aim_bytes: float
 
 
-def make_cases(template: Path, work: Path, size: int) -> tuple[Path, list[Case]]:
-    """Write the base model of about ``size`` bytes and its successors below ``work``."""
-    layers = [_layer(number) for number in range(max(size // (HIDDEN * HIDDEN), 20))]
-    base = _write(template, work / "base", layers)
-    return base, [_case(name, make, template, work, layers) for name, make in _SUCCESSORS.items()]
+def changed_aim(changed_bytes: int) -> float:
+    """Return the bytes allowed for ``changed_bytes`` that the base does not have."""
+    return changed_bytes * 1.005 + (128 << 10)
 
 
-def _case(
-    name: str,
-    make: Callable[[list[Layer]], tuple[list[Layer], int]],
-    template: Path,
-    work: Path,
-    layers: list[Layer],
-) -> Case:
-    successor, changed = make(layers)
-    directory = _write(template, work / name, successor, inserted=name == "inserted")
-    if name == "configuration":
-        path = directory / "generation_config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "temperature": 0.2}))
-        changed = path.stat().st_size
-    return Case(name, directory, changed)
+def make_cases(work: Path, size: int) -> list[Case]:
+    """Export a model of about ``size`` bytes, and write its successors below ``work``."""
+    work.mkdir()
+    base = _export(work, size)
+    cases = []
+    for name, change in _SUCCESSORS.items():
+        successor = work / name
+        shutil.copytree(base, successor)
+        cases.append(Case(name, base, successor, changed_aim(change(successor))))
+    return [*cases, _fine_tuned(work)]
 
 
-def _five_percent(layers: list[Layer]) -> tuple[list[Layer], int]:
-    step = 20
-    return (
-        [_layer(10_000 + n) if n % step == 7 else layer for n, layer in enumerate(layers)],
-        sum(_bytes(layer) for n, layer in enumerate(layers) if n % step == 7),
+def _export(work: Path, size: int) -> Path:
+    layers = max(round((size - big_model.OTHER_BYTES) / big_model.LAYER_BYTES), 1)
+    source, repository = work / "source", work / "repository"
+    run("-m", "benchmarks.transfer.big_model", source, str(layers))
+    run(
+        *("ovms-service/export_model.py", "text_generation", "--source_model", str(source)),
+        *("--model_name", SERVABLE, "--weight-format", "int8", "--target_device", "GPU"),
+        *("--model_repository_path", str(repository), "--cache_size", "2", "--max_num_seqs", "1"),
+    )
+    shutil.rmtree(source)
+    return repository / SERVABLE
+
+
+def _configuration(model: Path) -> int:
+    path = model / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "temperature": 0.2}))
+    return path.stat().st_size
+
+
+def _five_percent(model: Path) -> int:
+    """Make every twentieth matrix of the language model anew."""
+    weights = [tensor for tensor in read_tensors(model / LANGUAGE_MODEL) if tensor.is_weight]
+    content = opened((model / LANGUAGE_MODEL).with_suffix(".bin"))
+    return sum(
+        put(content, tensor, quantised(tensor.shape, 10_000 + number))
+        for number, tensor in enumerate(weights)
+        if number % FIVE_PERCENT_STEP == FIVE_PERCENT_PHASE
     )
 
 
-def _little_everywhere(layers: list[Layer]) -> tuple[list[Layer], int]:
-    """One weight in ten moves by one step: a synthetic stand-in for a fine-tune, which moves fewer."""
-    tuned = []
-    for number, (weights, zero_points, scales) in enumerate(layers):
-        moved = np.random.default_rng(number).random(weights.shape, dtype=np.float32)
-        step = (moved < 0.05).astype(np.uint8) - (moved > 0.95).astype(np.uint8)
-        tuned.append((weights + step, zero_points, scales))
-    return tuned, sum(_bytes(layer) for layer in layers)
+def _inserted(model: Path) -> int:
+    insert_constant(model / LANGUAGE_MODEL, INSERTED_BYTES, INSERTED_SHARE)
+    return INSERTED_BYTES
 
 
-def _requantised(layers: list[Layer]) -> tuple[list[Layer], int]:
-    return [_layer(20_000 + n) for n in range(len(layers))], sum(_bytes(layer) for layer in layers)
+def _little_everywhere(model: Path) -> int:
+    """Move one weight in ten by one step: what a fine-tune does, made for the size."""
+    changed = 0
+    for xml in _models(model):
+        content = opened(xml.with_suffix(".bin"))
+        for number, tensor in enumerate(read_tensors(xml)):
+            if tensor.is_weight:
+                moved = np.random.default_rng(number).random(tensor.size, dtype=np.float32)
+                step = (moved < MOVED_SHARE / 2).astype(np.uint8) - (moved > 1 - MOVED_SHARE / 2).astype(
+                    np.uint8
+                )
+                changed += put(content, tensor, content[tensor.offset : tensor.offset + tensor.size] + step)
+    return changed
 
 
-_SUCCESSORS: dict[str, Successor] = {
-    "configuration": lambda layers: (layers, 0),
+def _requantised(model: Path) -> int:
+    """Make all matrices and their scales anew."""
+    changed = 0
+    for xml in _models(model):
+        content = opened(xml.with_suffix(".bin"))
+        for number, tensor in enumerate(read_tensors(xml)):
+            if tensor.is_weight:
+                changed += put(content, tensor, quantised(tensor.shape, 20_000 + number))
+            elif tensor.is_scale:
+                scales = np.random.default_rng(number).normal(6e-4, 3e-5, tensor.shape)
+                changed += put(content, tensor, scales.astype(np.float16))
+    return changed
+
+
+_SUCCESSORS: dict[str, Callable[[Path], int]] = {
+    "configuration": _configuration,
     "five_percent": _five_percent,
-    "inserted": lambda layers: (layers, INSERTED_BYTES),
+    "inserted": _inserted,
     "little_everywhere": _little_everywhere,
     "requantised": _requantised,
 }
 
 
-def _layer(seed: int) -> Layer:
-    random = np.random.default_rng(seed)
-    weights = random.standard_normal((HIDDEN, HIDDEN), dtype=np.float32)
-    low, high = weights.min(1, keepdims=True), weights.max(1, keepdims=True)
-    scales = (high - low) / 255
-    zero_points = np.round(-low / scales)
-    quantised = np.clip(np.round(weights / scales) + zero_points, 0, 255).astype(np.uint8)
-    return quantised, zero_points.astype(np.uint8), scales.astype(np.float16)
+def _models(model: Path) -> list[Path]:
+    return sorted(model.glob("openvino_*_model.xml"))
 
 
-def _bytes(layer: Layer) -> int:
-    return sum(part.nbytes for part in layer)
-
-
-def _write(template: Path, directory: Path, layers: list[Layer], inserted: bool = False) -> Path:
-    """Write the model: all of ``template``, a real export, with the language model made anew."""
-    shutil.copytree(template, directory)
-    tokens = opset.parameter([-1, HIDDEN], np.float32, name="inputs_embeds")
-    flow = tokens
-    for number, (weights, zero_points, scales) in enumerate(layers):
-        if inserted and number == len(layers) * 38 // 100:
-            extra = np.frombuffer(os.urandom(INSERTED_BYTES), dtype=np.uint8)
-            flow = flow + opset.reduce_max(opset.convert(opset.constant(extra, name="inserted"), "f32"), 0)
-        name = f"model.layers.{number}.weight"
-        shifted = opset.convert(opset.constant(weights, name=name), "f16") - opset.convert(
-            opset.constant(zero_points, name=f"{name}/zero_point"), "f16"
-        )
-        scaled = shifted * opset.constant(scales, name=f"{name}/scale")
-        flow = opset.matmul(flow, opset.convert(scaled, "f32"), False, True)
-    model = ov.Model([opset.result(flow, name="logits")], [tokens], "language_model")
-    for suffix in (".xml", ".bin"):
-        (directory / f"{NAME}{suffix}").unlink()
-    ov.save_model(model, directory / f"{NAME}.xml", compress_to_fp16=False)
-    return directory
+def _fine_tuned(work: Path) -> Case:
+    """Return a small real model beside the lab's other files, before and after a fine-tune of all of it."""
+    model = ROOT / ".lab/model/repository/Qwen/Qwen2.5-VL-7B-Instruct-ov-int8"
+    directories = []
+    for name, export in zip(("minilm", "fine_tuned"), make_pair(work / "pair"), strict=True):
+        directory = work / name
+        shutil.copytree(model, directory)
+        for suffix in (".xml", ".bin"):
+            shutil.copy(export / f"openvino_model{suffix}", directory / f"openvino_minilm_model{suffix}")
+        directories.append(directory)
+    base, successor = directories
+    total = sum(path.stat().st_size for path in successor.iterdir())
+    return Case("fine_tuned", base, successor, FINE_TUNED_AIM * total)
