@@ -2,150 +2,78 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import random
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ovms_edge.cli import main as controller
 from tests.e2e import registry as depot
 from tests.e2e.fault_proxy import FaultProxy, run_fault_proxy
-from tests.e2e.registry import Registry
-from tests.unit.release_model import write_model
+from tests.e2e.node_process import CHUNK_BYTES, CONNECTIONS, REF, Node, Published, publish
 
 pytestmark = pytest.mark.lab
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
-REF = "vlm-int8@1.0.0"
 # By hand: OVMS_EDGE_CUTS=300 OVMS_EDGE_KILLS=300 pytest -m lab tests/e2e/test_transfer_faults.py
 CUTS = int(os.environ.get("OVMS_EDGE_CUTS", "20"))
 KILLS = int(os.environ.get("OVMS_EDGE_KILLS", "10"))
-CHUNK_BYTES = 256 << 10  # the largest of a file that is cut by content
-CONNECTIONS = 4
+EXTRA_BYTES = 6_000_000
 GIVE_UP_SECONDS = 3
 
 
-def at(registry: Registry) -> list[str | Path]:
-    return ["--depot", registry.url, "--ca", registry.ca, "--credentials", registry.credentials]
-
-
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, Path]]:
+def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     """A release with 6 MB that are cut into chunks, in a real registry."""
     directory = tmp_path_factory.mktemp("release")
-    model = write_model(directory / "model")
-    (model / "extra.bin").write_bytes(random.Random(5).randbytes(6_000_000))  # noqa: S311
-    key = directory / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    built = directory / "out" / "vlm-int8" / "1.0.0"
     (directory / "registry").mkdir()
     tls = depot.make_tls(tmp_path_factory.mktemp("tls"))
     with depot.run_registry(directory / "registry", tls) as registry:
-        for command in (
-            ["build", "--model", model, "--release", REF, "--output", directory / "out"],
-            ["sign", built, "--key", key],
-            ["publish", built, *at(registry)],
-        ):
-            assert controller(["release", *map(str, command)]) == 0
-        signers = f'release namespaces="ovms-edge-release" {key.with_suffix(".pub").read_text()}'
-        (directory / "allowed_signers").write_text(signers)
-        yield registry, built
+        yield publish(directory, registry, EXTRA_BYTES)
 
 
 @pytest.fixture
-def proxy(release: tuple[Registry, Path]) -> Iterator[FaultProxy]:
-    with run_fault_proxy(release[0]) as running:
+def proxy(release: Published) -> Iterator[FaultProxy]:
+    with run_fault_proxy(release.registry) as running:
         yield running
 
 
-class Node:
-    """A state directory, and ``ovms-node`` as a process."""
-
-    def __init__(self, directory: Path, signers: Path, registry: Registry, *urls: str) -> None:
-        self.directory = directory / "state"
-        self.config = directory / "node.json"
-        credentials = directory / "credentials.json"
-        auth = next(iter(json.loads(registry.credentials.read_text())["auths"].values()))
-        credentials.write_text(json.dumps({"auths": {url.partition("//")[2]: auth for url in urls}}))
-        *mirrors, last = urls
-        server: dict[str, Any] = {"url": last, "credentials_file": str(credentials)}
-        document = {
-            "schema": 1,
-            "state_dir": str(self.directory),
-            "depot": {**server, "mirrors": [{"url": url} for url in mirrors]},
-            "allowed_signers_file": str(signers),
-            "transfer": {"connections": CONNECTIONS, "give_up_seconds": GIVE_UP_SECONDS},
-        }
-        self.config.write_text(json.dumps(document))
-
-    def start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", "import sys; from ovms_edge.node.cli import main; sys.exit(main())"]
-        return subprocess.Popen(
-            [*command, "stage", REF, "--json", f"--node-config={self.config}"],
-            env={**os.environ, "PYTHONPATH": str(SOURCE)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def stage(self) -> dict[str, Any]:
-        with self.start() as process:
-            output, errors = process.communicate(timeout=120)
-        assert "Traceback" not in errors, errors
-        document: dict[str, Any] = json.loads(output)
-        assert document["ok"] == (process.returncode == 0), errors
-        return document
-
-    def forget(self) -> None:
-        """Remove what was staged."""
-        subprocess.run(["chmod", "-R", "u+w", self.directory], check=True)
-        shutil.rmtree(self.directory / "releases")
-
-    @property
-    def staged(self) -> Path:
-        return self.directory / "releases" / "vlm-int8" / "1.0.0"
+def node_of(directory: Path, release: Published, *urls: str) -> Node:
+    """Return a node whose depot is the last of ``urls``, and the others its mirrors."""
+    credentials = directory / "credentials.json"
+    auth = next(iter(json.loads(release.registry.credentials.read_text())["auths"].values()))
+    credentials.write_text(json.dumps({"auths": {url.partition("//")[2]: auth for url in urls}}))
+    *mirrors, last = urls
+    settings = {
+        "url": last,
+        "credentials_file": str(credentials),
+        "mirrors": [{"url": url} for url in mirrors],
+    }
+    return Node(directory, release, settings, give_up_seconds=GIVE_UP_SECONDS)
 
 
 @pytest.fixture
-def node(release: tuple[Registry, Path], proxy: FaultProxy, tmp_path: Path) -> Node:
-    registry, built = release
-    return Node(tmp_path, built.parents[2] / "allowed_signers", registry, proxy.url)
-
-
-def assert_exact(node: Node, built: Path) -> None:
-    """Every byte is the published one; .packed and .residuals stay in the depot."""
-    names = {path.relative_to(built) for path in built.rglob("*") if path.is_file()}
-    wanted = sorted(str(name) for name in names if name.parts[0] not in (".packed", ".residuals"))
-    found = sorted(str(p.relative_to(node.staged)) for p in node.staged.rglob("*") if p.is_file())
-    assert found == wanted
-    _, mismatch, errors = filecmp.cmpfiles(built, node.staged, wanted, shallow=False)
-    assert (mismatch, errors) == ([], [])
+def node(release: Published, proxy: FaultProxy, tmp_path: Path) -> Node:
+    return node_of(tmp_path, release, proxy.url)
 
 
 @pytest.mark.parametrize(
     "fault", ["reset", "truncate", "close", "429", "503", "500", "no-range", "wrong-byte"]
 )
 def test_what_passes_costs_time_and_no_bit(
-    release: tuple[Registry, Path], proxy: FaultProxy, node: Node, fault: str
+    release: Published, proxy: FaultProxy, node: Node, fault: str
 ) -> None:
     proxy.faults = [fault, "", fault, "", fault]
     assert node.stage()["changed"]
     assert proxy.suffered == 3
-    assert_exact(node, release[1])
+    node.assert_exact()
 
 
 @pytest.mark.parametrize("fault", ["wrong-byte", "416", "wrong-range", "503"])
 def test_what_stays_is_refused_and_nothing_is_staged(
-    release: tuple[Registry, Path], proxy: FaultProxy, node: Node, fault: str
+    release: Published, proxy: FaultProxy, node: Node, fault: str
 ) -> None:
     proxy.faults, proxy.always = ["", ""], fault  # manifest and signature come
     refusal = node.stage()
@@ -154,46 +82,36 @@ def test_what_stays_is_refused_and_nothing_is_staged(
     assert not node.staged.exists()
     proxy.faults, proxy.always = [], ""
     assert node.stage()["changed"]
-    assert_exact(node, release[1])
+    node.assert_exact()
 
 
-def test_a_server_without_ranges_is_no_obstacle(
-    release: tuple[Registry, Path], proxy: FaultProxy, node: Node
-) -> None:
+def test_a_server_without_ranges_is_no_obstacle(release: Published, proxy: FaultProxy, node: Node) -> None:
     proxy.always = "no-range"
     assert node.stage()["changed"]
-    assert_exact(node, release[1])
-    assert proxy.sent_bytes < 1.05 * sum(p.stat().st_size for p in release[1].rglob("*") if p.is_file())
+    node.assert_exact()
+    assert proxy.sent_bytes < 1.05 * sum(p.stat().st_size for p in release.built.rglob("*") if p.is_file())
 
 
-def test_a_mirror_that_lies_is_passed_over(
-    release: tuple[Registry, Path], proxy: FaultProxy, tmp_path: Path
-) -> None:
-    registry, built = release
-    with run_fault_proxy(registry) as lying:
+def test_a_mirror_that_lies_is_passed_over(release: Published, proxy: FaultProxy, tmp_path: Path) -> None:
+    with run_fault_proxy(release.registry) as lying:
         lying.always = "wrong-byte"
-        signers = built.parents[2] / "allowed_signers"
-        node = Node(tmp_path, signers, registry, lying.url, proxy.url)
+        node = node_of(tmp_path, release, lying.url, proxy.url)
         assert node.stage()["changed"]
-        assert_exact(node, built)
+        node.assert_exact()
 
 
-def test_an_object_store_never_sees_the_password(
-    release: tuple[Registry, Path], proxy: FaultProxy, node: Node
-) -> None:
-    with run_fault_proxy(release[0], strip_authorization=True) as store:
+def test_an_object_store_never_sees_the_password(release: Published, proxy: FaultProxy, node: Node) -> None:
+    with run_fault_proxy(release.registry, strip_authorization=True) as store:
         proxy.store, proxy.always = store.url, "redirect"
         assert node.stage()["changed"]
         assert store.requests
         assert not [headers for headers in store.requests if "Authorization" in headers]
-    assert_exact(node, release[1])
+    node.assert_exact()
 
 
-def test_cut_connections_cost_a_chunk_each(
-    release: tuple[Registry, Path], proxy: FaultProxy, node: Node
-) -> None:
+def test_cut_connections_cost_a_chunk_each(release: Published, proxy: FaultProxy, node: Node) -> None:
     moments = random.Random(13)  # noqa: S311  reproducible
-    whole = sum(path.stat().st_size for path in release[1].rglob("*") if path.is_file())
+    whole = sum(path.stat().st_size for path in release.built.rglob("*") if path.is_file())
     stages = 0
     while proxy.suffered < CUTS:
         # every second request about a blob is cut, until all is there
@@ -202,26 +120,24 @@ def test_cut_connections_cost_a_chunk_each(
         document = node.stage()
         stages += 1
         assert document["ok"], document
-        assert_exact(node, release[1])
+        node.assert_exact()
         node.forget()
     assert proxy.sent_bytes < stages * whole + proxy.suffered * CHUNK_BYTES
 
 
-def test_kills_cost_a_chunk_per_connection(
-    release: tuple[Registry, Path], proxy: FaultProxy, node: Node
-) -> None:
+def test_kills_cost_a_chunk_per_connection(release: Published, proxy: FaultProxy, node: Node) -> None:
     """Slowed down, so that a kill meets a transfer and not its start."""
     moments = random.Random(17)  # noqa: S311  reproducible
-    state = node.directory
+    state = node.state
     state.mkdir(exist_ok=True)
     (state / "transfer-control.json").write_text(json.dumps({"paused": False, "rate": "20Mbit"}))
     kills = left = 0
     while kills < KILLS:
-        with node.start() as process:
+        with node.start("stage", REF) as process:
             time.sleep(moments.uniform(0.2, 0.9))  # the moment of the kill, not a wait for a state
             process.kill()
         if process.returncode == 0:  # it had ended before
-            assert_exact(node, release[1])
+            node.assert_exact()
             node.forget()
             left = 0
             continue
@@ -233,4 +149,4 @@ def test_kills_cost_a_chunk_per_connection(
             left = status["fetch_bytes"] - status["fetched_bytes"]
     (state / "transfer-control.json").unlink()
     assert node.stage()["ok"]
-    assert_exact(node, release[1])
+    node.assert_exact()
