@@ -85,16 +85,17 @@ class Tls:
     key: Path
 
 
-def make_tls(directory: Path) -> Tls:
-    """Make a CA and a server certificate with the openssl program."""
+def make_tls(directory: Path, *names: str) -> Tls:
+    """Make a CA and a certificate of 127.0.0.1 and ``names``, with the openssl program."""
     tls = Tls(directory / "ca.pem", directory / "server.pem", directory / "server.key")
     new_key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     ca_key = directory / "ca.key"
     _run([*new_key, "-subj", "/CN=test CA", "-keyout", ca_key, "-out", tls.ca])
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    alternatives = ",".join(["IP:127.0.0.1", *(f"DNS:{name}" for name in names)])
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", f"subjectAltName={alternatives}"]
     usage = ["-addext", "basicConstraints=critical,CA:FALSE"]
     signed = ["-CA", tls.ca, "-CAkey", ca_key, "-keyout", tls.key, "-out", tls.certificate]
-    _run([*new_key, *names, *usage, *signed])
+    _run([*new_key, *subject, *usage, *signed])
     return tls
 
 

@@ -75,11 +75,11 @@ class Relay:
 
 
 @contextmanager
-def run_relay(target: str, rate: float | None = None) -> Iterator[Relay]:
-    """Yield a relay to ``target`` (HOST:PORT) on a free loopback port."""
+def run_relay(target: str, rate: float | None = None, address: str = "127.0.0.1") -> Iterator[Relay]:
+    """Yield a relay to ``target`` (HOST:PORT) on a free port of ``address``."""
     host, port = target.split(":")
-    listener = socket.create_server(("127.0.0.1", 0))
-    relay = Relay((host, int(port)), rate, f"127.0.0.1:{listener.getsockname()[1]}")
+    listener = socket.create_server((address, 0))
+    relay = Relay((host, int(port)), rate, f"{address}:{listener.getsockname()[1]}")
 
     def accept() -> None:
         with suppress(OSError):
