@@ -69,10 +69,12 @@ def image(registry: Registry, tmp_path: Path) -> Iterator[str]:
     login = tmp_path / "login"
     login.mkdir()
     (login / "config.json").write_bytes(registry.credentials.read_bytes())
-    said = docker("--config", login, "push", tag)
+    try:
+        said = docker("--config", login, "push", tag)
+    finally:
+        docker("rmi", "--force", identity)
     digest = re.search(r"digest: (sha256:[0-9a-f]{64})", said)
     assert digest
-    docker("rmi", "--force", identity)
     yield f"{registry.host}/openvino/trial@{digest[1]}"
     subprocess.run(["docker", "rmi", "--force", identity], capture_output=True, check=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ PLAYBOOK = "playbooks/stage_release.yml"
 # The weights that only the new release has are 110 kB: this takes 4 s.
 SLOW = "200kbit"
 SLOWER = "100kbit"  # the playbook looks every 5 s
+SLOWEST = "50kbit"
 PAUSE_SECONDS = 1.0
+LOST_SECONDS = 7.0
 
 
 @pytest.fixture
@@ -81,6 +84,21 @@ def test_a_pause_holds_within_a_second(store: FaultStore, ref: ReleaseRef) -> No
     assert store.ask("transfer", "status")["fetched_bytes"] == before
     store.ask("transfer", "resume")
     assert wait_for(store, "done")["fetched_bytes"] != before
+
+
+def test_a_connection_that_is_lost_is_waited_for(store: FaultStore, ref: ReleaseRef) -> None:
+    store.run("ovms-node", "transfer", "rate", SLOWEST)
+    with ThreadPoolExecutor() as pool:
+        playing = pool.submit(play, store, ref)
+        wait_for(store, "fetching")
+        store.shell("systemctl stop ssh.service; pkill sshd || true")
+        time.sleep(LOST_SECONDS)
+        store.shell("systemctl start ssh.service")
+        run = playing.result()
+    assert run.status == 0, run.output
+    assert re.search(r"store-001 .* unreachable", run.output), run.output
+    assert re.search(rf"store-001 +{re.escape(str(ref))} +100 % .* done", run.output)
+    assert changed(run, store) == 1
 
 
 def test_the_playbook_shows_how_far_it_is_and_changes_nothing_again(

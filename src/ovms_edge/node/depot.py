@@ -67,20 +67,21 @@ class Depot:
 
     def signed_manifest(self, ref: ReleaseRef) -> SignedDocument:
         """Fetch manifest and signature of a release; raises EdgeError if it is missing or unsigned."""
-        return self._signed(
-            self._servers, ref.name, ref.version, (RELEASE_MANIFEST, MANIFEST_FILE, SIGNATURE_FILE), str(ref)
-        )
+        what = (RELEASE_MANIFEST, MANIFEST_FILE, SIGNATURE_FILE)
+        return self._signed(self._servers, ref.name, ref.version, what, str(ref), self._attempts)
 
     def status_list(self, name: str) -> SignedDocument | None:
         """Fetch the status list of a model; None if there is none.
 
-        The depot itself is asked first: a cache on the way may be behind.
+        The depot itself is asked first, since a cache on the way may be behind; not for long, if there is
+        one: what answers next is refused if it is older than what was seen.
         """
         what = (STATUS_LIST, "status.json", "status.json.sig")
         *mirrors, depot = self._servers
-        for servers in ([depot], mirrors):
+        shown = f"status list of {name}"
+        for servers, attempts in (([depot], 1 if mirrors else self._attempts), (mirrors, self._attempts)):
             try:
-                return self._signed(servers, name, STATUS_TAG, what, f"status list of {name}")
+                return self._signed(servers, name, STATUS_TAG, what, shown, attempts)
             except MissingError:
                 return None
             except TransientError:
@@ -96,8 +97,9 @@ class Depot:
     def image_manifest(self, repository: str, digest: str) -> bytes:
         """Return the manifest or index ``digest`` of an image, verified."""
         path = f"/v2/{repository}/manifests/{digest}"
+        silence = Silence(None, self._attempts)
         return self._whole(
-            self._servers, path, repository, _LARGEST_MANIFEST_BYTES, self._quick(), digest, _MANIFEST_TYPES
+            self._servers, path, repository, _LARGEST_MANIFEST_BYTES, silence, digest, _MANIFEST_TYPES
         )
 
     def fetch(self, repository: str, wanted: Sequence[Wanted]) -> None:
@@ -213,16 +215,20 @@ class Depot:
         silence.broken()
         return count
 
-    def _quick(self) -> Silence:
-        return Silence(None, self._attempts)
-
     def _signed(
-        self, servers: Sequence[Registry], name: str, tag: str, what: tuple[str, str, str], shown: str
+        self,
+        servers: Sequence[Registry],
+        name: str,
+        tag: str,
+        what: tuple[str, str, str],
+        shown: str,
+        attempts: int,
     ) -> SignedDocument:
         media_type, file, signature_file = what
         repository, path = f"models/{name}", f"/v2/models/{name}/manifests/{tag}"
+        silence = Silence(None, attempts)
         data = self._whole(
-            servers, path, repository, _LARGEST_MANIFEST_BYTES, self._quick(), accept=OCI_MANIFEST, what=shown
+            servers, path, repository, _LARGEST_MANIFEST_BYTES, silence, accept=OCI_MANIFEST, what=shown
         )
         try:
             layers = {layer["mediaType"]: str(layer["digest"]) for layer in json.loads(data)["layers"]}
@@ -238,7 +244,8 @@ class Depot:
                     f"{shown} in the depot {servers[-1].url} has no {named}",
                     "sign and publish it with ovms-edge release sign and publish",
                 )
-            return self._blob(servers, repository, layers[kind], _LARGEST_MANIFEST_BYTES, self._quick())
+            silence = Silence(None, attempts)
+            return self._blob(servers, repository, layers[kind], _LARGEST_MANIFEST_BYTES, silence)
 
         return SignedDocument(document(media_type, file), document(RELEASE_SIGNATURE, signature_file))
 
