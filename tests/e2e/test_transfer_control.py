@@ -77,11 +77,11 @@ def test_the_wire_carries_the_rate_and_another_one_when_told(release: Published,
 
         with node.staging():
             node.await_status(lambda status: fetching(status) and status["fetched_bytes"] > 1_000_000)
-            assert measured() == pytest.approx(1_000_000, rel=0.1)
-            assert node.transfer("status")["rate_now"] == pytest.approx(1_000_000, rel=0.15)
+            assert 750_000 < measured() < 1_100_000
+            assert node.transfer("status")["rate_now"] == pytest.approx(1_000_000, rel=0.3)
             node.transfer("rate", "2Mbit")
             time.sleep(1)  # within which it has to hold
-            assert measured() == pytest.approx(250_000, rel=0.1)
+            assert 180_000 < measured() < 275_000
 
 
 @pytest.mark.parametrize("rate", ["8Mbit", None])

@@ -45,7 +45,7 @@ _PAUSE_SECONDS = 1.0
 _LEAVE_SECONDS = 5.0  # for a thread that waits out a pause
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 # What still comes when a transfer is paused, over all connections, and what the rate needs on a long way.
-_SMALLEST_BUFFER, _LARGEST_BUFFER, _BUFFER_SECONDS = 32 << 10, 1 << 20, 0.4
+_SMALLEST_BUFFER, _LARGEST_BUFFER, _BUFFER_SECONDS = 32 << 10, 1 << 20, 0.3
 
 
 class Depot:

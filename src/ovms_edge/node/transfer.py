@@ -18,20 +18,20 @@ from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.source import GaveUpError
 from ovms_edge.node.transfer_files import Control, closed_reason, load_control, own_process, write_status
 
-_TICK_SECONDS = 0.4  # how late a pause is seen, at most
+_TICK_SECONDS = 0.2  # how late a pause is seen, at most
 _STATUS_SECONDS = 1.0
 _LOG_SECONDS = 10.0
 _NAP_SECONDS = 0.1
 # Without a limit a read is as long as the link needs for this, so that a pause holds soon on a slow one too.
 _READ_SECONDS = 0.2
 _SMALLEST_READ = 16 << 10
-_SMOOTHING = 0.3  # share of the last second in the rate that is shown
+_SMOOTHING = 0.2  # share of the last tick in the rate that is shown
 
 
 class Transfer:
     """The ``Pace`` and the ``Progress`` of a stage, as a context manager.
 
-    Rates, pauses and the schedule are looked up every 0.4 s, so that what is told from outside holds within
+    Rates, pauses and the schedule are looked up every 0.2 s, so that what is told from outside holds within
     a second. The rate is of body bytes; headers, TLS and TCP come on top (some 3 %).
     """
 
