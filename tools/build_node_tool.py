@@ -15,6 +15,7 @@ _PATTERNS = (
     "ovms_edge/__init__.py",
     "ovms_edge/chunks.py",
     "ovms_edge/delta.py",
+    "ovms_edge/edits.py",
     "ovms_edge/errors.py",
     "ovms_edge/image_layout.py",
     "ovms_edge/manifest.py",

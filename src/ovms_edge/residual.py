@@ -1,4 +1,4 @@
-"""Residuals: a file as byte-wise differences against an earlier one, chunk by chunk.
+"""Residuals: a file as differences against an earlier one, chunk by chunk: of bytes, or of text.
 
 A fine-tune changes a little in every tensor, so no chunk stays as it was, but most bytes do: ``(new - old)
 mod 256`` is mostly zero and deflates to a tenth. Standard library only: the node applies what the builder
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ovms_edge.chunks import MAX_CHUNK_BYTES
+from ovms_edge.edits import MARK, apply_edits
 from ovms_edge.errors import EdgeError
 
 MAGIC = b"ovms-edge.residual/1\n"
@@ -73,12 +74,14 @@ def difference(new: bytes, old: bytes) -> bytes:
 
 
 def restore(payload: bytes | memoryview, old: bytes) -> bytes:
-    """Return the new bytes that ``difference`` was made of; raises EdgeError if ``payload`` is damaged.
+    """Return the new bytes that ``difference`` or edits were made of; raises EdgeError if it is damaged.
 
-    Whatever ``payload`` says, not much more memory is taken than ``old`` has.
+    Whatever ``payload`` says, not much more memory is taken than a chunk may have.
     """
     if len(old) > MAX_CHUNK_BYTES:
         raise _unreadable(f"a chunk of {len(old)} bytes")
+    if payload[: len(MARK)] == MARK:
+        return apply_edits(payload, old, MAX_CHUNK_BYTES)
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         changes = inflate.decompress(payload, len(old) + 1)

@@ -15,6 +15,7 @@ NODE_MODULES = sorted(
         "__init__.py",
         "chunks.py",
         "delta.py",
+        "edits.py",
         "errors.py",
         "image_layout.py",
         "manifest.py",
@@ -35,6 +36,7 @@ OWN = (
     "ovms_edge.errors",
     "ovms_edge.chunks",
     "ovms_edge.delta",
+    "ovms_edge.edits",
     "ovms_edge.residual",
     "ovms_edge.status_list",
 )

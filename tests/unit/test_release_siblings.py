@@ -106,6 +106,33 @@ def test_text_is_packed_where_it_pays_and_weights_are_not(tmp_path: Path) -> Non
     assert lzma.decompress(data) == (built.directory / f"{WEIGHTS}.xml").read_bytes()
 
 
+def test_text_whose_numbers_moved_has_a_residual_that_gives_it_back(tmp_path: Path) -> None:
+    names = random.Random(6)  # noqa: S311  the same in every run
+    lines = [(names.randbytes(12).hex(), number * 4096) for number in range(6000)]
+    built = []
+    for version, shift in (("1", 0), ("2", 1_000_000)):
+        source = model(tmp_path / f"model-{version}", DATA)
+        moved = (f'"{name}": {offset + shift * (offset > 9_000_000)},\n' for name, offset in lines)
+        (source / "offsets.txt").write_text("".join(moved))
+        ref = ReleaseRef("vlm", version)
+        built.append(build_release(source, ref, tmp_path / "out", ("2025.4.1",), residuals=2))
+    first, second = built
+    (residual,) = second.manifest.residuals
+    (file,) = (file for file in second.manifest.files if file.path == "offsets.txt")
+    assert residual.path == file.path
+    assert file.packed
+    assert residual.size < file.packed.size / 4
+    old, new = ((one.directory / file.path).read_bytes() for one in (first, second))
+    blob = (second.directory / ".residuals" / residual.sha256).read_bytes()
+    index = (second.directory / ".chunks" / str(file.chunk_index)).read_bytes()
+    chunks = ChunkIndex.from_bytes(index, file.size).chunks
+    for entry in read_table(blob[: residual.table_bytes]):
+        chunk = chunks[entry.chunk]
+        payload = blob[entry.offset : entry.offset + entry.length]
+        base = old[entry.base_offset : entry.base_offset + chunk.size]
+        assert restore(payload, base) == new[chunk.offset : chunk.offset + chunk.size]
+
+
 def test_the_status_list_s_tag_is_no_version(tmp_path: Path) -> None:
     with pytest.raises(EdgeError, match="the version status is the status list's tag"):
         build(tmp_path, "status", DATA)

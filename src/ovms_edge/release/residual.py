@@ -1,10 +1,10 @@
-"""Make the residual of a file against an earlier one, tensor by tensor."""
+"""Make the residual of a file against an earlier one: weights tensor by tensor, text by its lines."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -71,7 +71,13 @@ def base_offsets(chunks: Sequence[Chunk], parts: Sequence[Part], base_size: int)
 
 
 def make_residual(
-    new: Path, index: ChunkIndex, old: Path, old_index: ChunkIndex, offsets: dict[int, int], target: Path
+    new: Path,
+    index: ChunkIndex,
+    old: Path,
+    old_index: ChunkIndex,
+    offsets: dict[int, int],
+    target: Path,
+    payload_of: Callable[[bytes, bytes], bytes] = difference,
 ) -> bytes | None:
     """Write to ``target`` what makes chunks of ``new`` from ``old``; return its table, None if not worth it.
 
@@ -85,7 +91,7 @@ def make_residual(
         tempfile.TemporaryFile(dir=target.parent) as payloads,
     ):
         for number, chunk, start in _wanted(index, offsets, here):
-            payload = difference(_read(after, chunk.offset, chunk.size), _read(before, start, chunk.size))
+            payload = payload_of(_read(after, chunk.offset, chunk.size), _read(before, start, chunk.size))
             if len(payload) < WORTH_SHARE * chunk.size:
                 parts.append((number, start, len(payload)))
                 saved += chunk.size - len(payload)

@@ -21,7 +21,8 @@ from ovms_edge.manifest import (
 )
 from ovms_edge.ovms.ir import Constant, read_constants
 from ovms_edge.release.progress import Progress
-from ovms_edge.release.residual import base_offsets, make_residual, matching_parts
+from ovms_edge.release.residual import WORTH_SHARE, base_offsets, make_residual, matching_parts
+from ovms_edge.release.text_edits import align, counterparts, edit_payload
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def make_residuals(
 ) -> tuple[Residual, ...]:
     """Write the residuals of the release in ``root`` that are worth it, and return them.
 
-    Only weights of an IR have them: tensors are matched by name and size.
+    Weights of an IR have them, whose tensors are matched by name and size, and text that is packed.
     """
     work = list(_pairs(root, files, siblings))
     (root / RESIDUALS_DIRECTORY).mkdir()
@@ -97,22 +98,28 @@ def _pairs(
         earlier = {file.path: file for file in sibling.manifest.files}
         for new in files:
             old = earlier.get(new.path)
-            weights = new.chunk_index and new.path.endswith(".bin") and _ir_of(root / new.path).is_file()
-            if weights and old and old.chunk_index and old.sha256 != new.sha256:
+            weights = new.path.endswith(".bin") and _ir_of(root / new.path).is_file()
+            indexed = old and new.chunk_index and old.chunk_index
+            if (weights or new.packed) and old and indexed and old.sha256 != new.sha256:
                 yield new, sibling, old
 
 
 def _make(root: Path, new: ReleaseFile, sibling: Sibling, old: ReleaseFile) -> Residual | None:
     path, base = root / new.path, sibling.directory / old.path
-    constants, earlier = _constants(path), _constants(base)
-    if not constants or not earlier:
-        return None
     data = (root / CHUNKS_DIRECTORY / str(new.chunk_index)).read_bytes()
     index, old_index = ChunkIndex.from_bytes(data, new.size), sibling.index(old)
-    offsets = base_offsets(index.chunks, matching_parts(constants, earlier), old.size)
     target = root / RESIDUALS_DIRECTORY / ".new"
-    table = make_residual(path, index, base, old_index, offsets, target)
+    if new.packed:
+        offsets = counterparts(index.chunks, align(path.read_bytes(), base.read_bytes()))
+        table = make_residual(path, index, base, old_index, offsets, target, edit_payload)
+    else:
+        parts = matching_parts(_constants(path), _constants(base))
+        offsets = base_offsets(index.chunks, parts, old.size) if parts else {}
+        table = make_residual(path, index, base, old_index, offsets, target)
     if table is None:
+        return None
+    if new.packed and target.stat().st_size > WORTH_SHARE * new.packed.size:
+        target.unlink()
         return None
     with target.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
