@@ -16,7 +16,7 @@ from ovms_edge.release.artifact import Blob, sha256_digest
 from ovms_edge.release.credentials import default_credentials_file, read_credentials
 from ovms_edge.release.refusals import host_of
 from ovms_edge.release.transport import Body, Transport
-from ovms_edge.release.upload import ACCEPTED, CREATED, FileContent, Upload, UploadNote
+from ovms_edge.release.upload import ACCEPTED, CREATED, FileContent, Upload, UploadNote, completion_url
 
 _TAGS_AT_ONCE = 500
 OK, NOT_FOUND = 200, 404
@@ -95,7 +95,7 @@ class Depot:
             return False
         begun = send("POST", self._of(ref, "blobs/uploads/"), (ACCEPTED,))
         location = urljoin(begun.url, begun.headers.get("Location", ""))
-        url = f"{location}{'&' if '?' in location else '?'}digest={blob.digest}"
+        url = completion_url(location, blob.digest)
         send("PUT", url, (CREATED,), {"Content-Type": "application/octet-stream"}, body)
         return True
 

@@ -29,6 +29,11 @@ _FORGOTTEN = (_BAD_REQUEST, _NOT_FOUND, _RANGE_INVALID)
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 
 
+def completion_url(location: str, digest: str) -> str:
+    """Return where PUT ends the upload at ``location``."""
+    return f"{location}{'&' if '?' in location else '?'}digest={digest}"
+
+
 class FileContent(Protocol):
     """What is uploaded."""
 
@@ -117,7 +122,7 @@ class Upload:
         self._moved_to(answer)
 
     def _finish(self, resumed: bool) -> None:
-        url = f"{self._location}{'&' if '?' in self._location else '?'}digest={self._blob.digest}"
+        url = completion_url(self._location, self._blob.digest)
         ok = (CREATED, *(_FORGOTTEN if resumed else ()))
         if self._transport.send("PUT", url, ok, body=b"").status_code != CREATED:
             raise self._anew("does not have what was sent")
