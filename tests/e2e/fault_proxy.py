@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 from tests.e2e.registry import Registry
+from tests.loopback import serving
 
 _PIECE = 16 << 10
 _HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length", "host"}
@@ -117,23 +118,9 @@ def run_fault_proxy(registry: Registry, *, strip_authorization: bool = False) ->
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            return  # clients that were killed
-
-    server = Quiet(("127.0.0.1", 0), Handler)
-    proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with serving(Handler) as host:
+        proxy.url = f"http://{host}"
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def _basic(registry: Registry) -> str:

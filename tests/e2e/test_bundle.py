@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +16,12 @@ import pytest
 
 from ovms_edge.cli import main as controller
 from tests.e2e import registry as depot
+from tests.e2e.node_process import REF, Node, Published, publish
 from tests.e2e.registry import Registry
-from tests.unit.release_model import write_model
 
 pytestmark = pytest.mark.lab
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
-REF = "vlm-int8@1.0.0"
+EXTRA_BYTES = 1_000_000
 CONTENT = os.urandom(5_000_000)
 
 
@@ -41,19 +39,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="module")
-def signers(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Publish a release; return whom to trust."""
-    directory = tmp_path_factory.mktemp("release")
-    model = write_model(directory / "model")
-    (model / "extra.bin").write_bytes(os.urandom(1_000_000))
-    key, built = directory / "key", directory / "out" / "vlm-int8" / "1.0.0"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    release("build", "--model", model, "--release", REF, "--output", directory / "out")
-    release("sign", built, "--key", key)
-    release("publish", built, *at(registry))
-    signers = directory / "allowed_signers"
-    signers.write_text(f'release namespaces="ovms-edge-release" {key.with_suffix(".pub").read_text()}')
-    return signers
+def published(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return publish(tmp_path_factory.mktemp("release"), registry, EXTRA_BYTES)
 
 
 @pytest.fixture
@@ -87,25 +74,15 @@ def at(registry: Registry) -> list[str | Path]:
     return ["--depot", registry.url, "--ca", registry.ca, "--credentials", registry.credentials]
 
 
-def node(directory: Path, url: str, registry: Registry, signers: Path) -> Path:
-    server = {"url": url, "ca_file": str(registry.ca), "credentials_file": str(registry.credentials)}
-    document = {
-        "schema": 1,
-        "state_dir": str(directory / "state"),
-        "depot": server,
-        "allowed_signers_file": str(signers),
-    }
-    (directory / "node.json").write_text(json.dumps(document))
-    return directory / "node.json"
+def node_of(directory: Path, url: str, published: Published) -> Node:
+    registry = published.registry
+    settings = {"ca_file": str(registry.ca), "credentials_file": str(registry.credentials)}
+    return Node(directory, published, {"url": url, **settings})
 
 
-def stage(config: Path, *words: str | Path) -> dict[str, Any]:
-    program = "import sys; from ovms_edge.node.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "stage", REF, "--json", f"--node-config={config}", *words]
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    document: dict[str, Any] = json.loads(done.stdout)
-    assert document["ok"], done.stderr
+def stage(node: Node, *words: str | Path) -> dict[str, Any]:
+    document = node.run("stage", REF, *map(str, words))
+    assert document["ok"], document
     return document
 
 
@@ -125,10 +102,9 @@ def assert_engine_has(image: str, state: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["depot", "bundle"])
-def test_release_and_image_arrive_whole(
-    registry: Registry, signers: Path, image: str, tmp_path: Path, way: str
-) -> None:
+def test_release_and_image_arrive_whole(published: Published, image: str, tmp_path: Path, way: str) -> None:
     words: list[str | Path] = ["--image", image]
+    registry = published.registry
     url = registry.url
     if way == "bundle":
         bundle = tmp_path / "stick"
@@ -140,29 +116,30 @@ def test_release_and_image_arrive_whole(
         assert all(before[path] == path.stat().st_mtime_ns for path in fetched)
         words += ["--bundle", bundle]
         url = "https://127.0.0.1:9"  # no depot far and wide
-    config = node(tmp_path, url, registry, signers)
-    plan = stage(config, *words, "--plan")
+    node = node_of(tmp_path, url, published)
+    plan = stage(node, *words, "--plan")
     assert plan["image"] == {"image": image, "present": False, "fetch_bytes": plan["image"]["fetch_bytes"]}
     assert plan["image"]["fetch_bytes"] > 0.9 * len(CONTENT)
-    assert stage(config, *words)["changed"]
-    assert (tmp_path / "state/releases/vlm-int8/1.0.0/extra.bin").is_file()
+    assert stage(node, *words)["changed"]
+    assert (node.staged / "extra.bin").is_file()
     assert_engine_has(image, tmp_path / "state")
-    again = stage(config, *words)
+    again = stage(node, *words)
     assert (again["changed"], again["image"]["present"]) == (False, True)
     assert not list((tmp_path / "state/staging").rglob("*.part"))
 
 
 def test_a_status_list_travels_along(
-    registry: Registry, signers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    registry, signers = published.registry, published.signers
     key = signers.parent / "key"
     release("pin", REF, "--key", key, *at(registry))
     release("pin", REF, "--key", key, *at(registry))
     said = capsys.readouterr().out
     assert f"{REF} pinned, serial 1\n{REF} pinned, as before, serial 1" in said
     release("export-bundle", REF, *at(registry), "--output", tmp_path / "stick")
-    config = node(tmp_path, "https://127.0.0.1:9", registry, signers)
-    assert stage(config, "--bundle", tmp_path / "stick")["changed"]
+    node = node_of(tmp_path, "https://127.0.0.1:9", published)
+    assert stage(node, "--bundle", tmp_path / "stick")["changed"]
     kept = json.loads((tmp_path / "state/status/vlm-int8.json").read_text())
     assert json.loads(kept["list"])["pinned"] == ["1.0.0"]
     release("verify", REF, *at(registry), "--allowed-signers", signers)

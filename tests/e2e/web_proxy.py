@@ -9,8 +9,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.loopback import serving
 
 _PIECE_BYTES = 64 << 10
 _OF_THE_HOP = {"proxy-authorization", "connection", "host"}
@@ -78,23 +80,9 @@ def run_web_proxy(login: str = "") -> Iterator[WebProxy]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            return  # clients that go away
-
-    server = Quiet(("127.0.0.1", 0), Handler)
-    proxy.host = f"127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with serving(Handler) as host:
+        proxy.host = host
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -7,12 +7,11 @@ import hashlib
 import json
 import lzma
 import subprocess
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from ovms_edge.manifest import (
 from ovms_edge.node.config import DepotServer, NodeConfig, Trust
 from ovms_edge.oci import OCI_MANIFEST, RELEASE_MANIFEST, RELEASE_SIGNATURE
 from ovms_edge.residual import difference, write_table
+from tests.loopback import serving
 
 USER, PASSWORD = "store", "s3cret"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -138,23 +138,9 @@ def serve(depot: FakeDepot) -> Iterator[FakeDepot]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            return  # clients killed in the middle are what some tests are about
-
-    server = Quiet(("127.0.0.1", 0), Handler)
-    depot.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with serving(Handler) as host:
+        depot.url = f"http://{host}"
         yield depot
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @dataclass

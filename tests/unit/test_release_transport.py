@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from ovms_edge.release.depot import Depot
 from ovms_edge.release.publish import FileBody
 from ovms_edge.release.transport import Transport
 from ovms_edge.release.upload import UploadNote
+from tests.loopback import serving
 
 REF = ReleaseRef("vlm", "1")
 DATA = b"weights" * 30_000
@@ -75,20 +75,9 @@ def server() -> Iterator[Server]:
 
         do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815 (http.server's names)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    class Quiet(ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            return  # clients that go away in the middle are what some tests are about
-
-    http = Quiet(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield state
-    http.shutdown()
-    http.server_close()
+    with serving(Handler) as host:
+        state.url = f"http://{host}"
+        yield state
 
 
 @pytest.fixture(autouse=True)

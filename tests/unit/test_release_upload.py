@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +20,7 @@ from ovms_edge.release.depot import Depot
 from ovms_edge.release.publish import FileBody
 from ovms_edge.release.transport import Transport
 from ovms_edge.release.upload import UploadNote
+from tests.loopback import serving
 
 REF = ReleaseRef("vlm", "1")
 DATA = random.Random(4).randbytes(6_000_000)  # noqa: S311
@@ -100,19 +100,9 @@ def uploads() -> Iterator[Uploads]:
                 self.send_header(name, value)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    class Quiet(ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            return  # connections that are cut in the middle
-
-    http = Quiet(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{http.server_address[1]}"
-    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
-    yield state
-    http.shutdown()
-    http.server_close()
+    with serving(Handler) as host:
+        state.url = f"http://{host}"
+        yield state
 
 
 @pytest.fixture(autouse=True)
