@@ -20,6 +20,8 @@ _PATTERNS = (
     "ovms_edge/image_layout.py",
     "ovms_edge/manifest.py",
     "ovms_edge/oci.py",
+    "ovms_edge/golden.py",
+    "ovms_edge/json_schema.py",
     "ovms_edge/residual.py",
     "ovms_edge/status_list.py",
     "ovms_edge/ovms/*.py",

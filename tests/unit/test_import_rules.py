@@ -20,6 +20,8 @@ NODE_MODULES = sorted(
         "image_layout.py",
         "manifest.py",
         "oci.py",
+        "golden.py",
+        "json_schema.py",
         "residual.py",
         "status_list.py",
         "node/*.py",
@@ -37,6 +39,8 @@ OWN = (
     "ovms_edge.chunks",
     "ovms_edge.delta",
     "ovms_edge.edits",
+    "ovms_edge.golden",
+    "ovms_edge.json_schema",
     "ovms_edge.residual",
     "ovms_edge.status_list",
 )

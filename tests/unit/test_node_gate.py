@@ -230,7 +230,7 @@ def test_a_server_that_cannot_answer_fails(engine: FakeEngine, target: Target, o
 
 
 def golden(target: Target, **entry: object) -> Target:
-    question = {"id": "square", "prompt": "What is it?", "image": "a.png", **entry}
+    question = {"id": "square", "prompt": "What is it?", "images": ["a.png"], **entry}
     manifest = manifest_of({"a.png": b"png"}, golden=(question,))
     (target.release_directory / "a.png").write_bytes(b"png")
     return replace(target, manifest=manifest)
@@ -239,18 +239,27 @@ def golden(target: Target, **entry: object) -> Target:
 def test_the_golden_set_is_asked_where_there_is_one(
     engine: FakeEngine, target: Target, ovms: FakeOvms
 ) -> None:
-    assert gate(engine, golden(target, contains=["Red", "square"])).ok
-    image, text = ovms.requests[0]["messages"][0]["content"]
+    assert gate(engine, golden(target, expect={"contains": ["Red", "square"]})).ok
+    image, text = ovms.requests[1]["messages"][0]["content"]
     assert image["image_url"]["url"] == f"data:image/png;base64,{base64.b64encode(b'png').decode()}"
     assert text["text"] == "What is it?"
 
 
 def test_an_answer_without_what_it_must_contain_fails(engine: FakeEngine, target: Target) -> None:
-    assert "lacks blue: 'a red square'" in failure(gate(engine, golden(target, contains=["blue"])), "answer")
+    wrong = golden(target, expect={"contains": ["blue"]})
+    assert "lacks blue: 'a red square'" in failure(gate(engine, wrong), "answer")
 
 
 @pytest.mark.parametrize(
-    "entry", [{"image": "b.png"}, {"prompt": None, "image": None}, {"max_completion_tokens": "x"}]
+    "entry",
+    [
+        {"images": ["b.png"]},
+        {"images": ["../a.png"]},
+        {"prompt": None},
+        {"max_completion_tokens": "x"},
+        {"image": "a.png"},
+        {"expect": {"contain": ["red"]}},
+    ],
 )
 def test_a_golden_set_that_is_not_readable_is_an_error(target: Target, entry: dict[str, object]) -> None:
     broken = golden(target, **entry)
@@ -312,3 +321,52 @@ def test_an_answer_of_other_types_than_ovms_sends_fails_the_gate(
     )
     ovms.answers[CHAT] = (200, f"data: {event}\n\ndata: [DONE]\n\n".encode())
     assert "is not what OVMS answers" in failure(gate(engine, target), "answer")
+
+
+def test_the_first_question_does_not_count(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    document = gate(engine, golden(target, repeat=3)).document
+    assert document["ok"]
+    assert len(ovms.requests) == 4
+    assert document["warm_up_seconds"] > 0
+    assert [answer["id"] for answer in document["answers"]] == ["square"]
+    assert document["total_seconds"] == document["answers"][0]["total_seconds"]
+
+
+def test_a_blank_answer_fails_whatever_is_expected(
+    engine: FakeEngine, target: Target, ovms: FakeOvms
+) -> None:
+    ovms.answers[CHAT] = (200, events(" ", "\n"))
+    assert "the answer to 'probe' is blank" in failure(gate(engine, target), "answer")
+
+
+def test_a_late_answer_fails(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
+    ovms.seconds_to_answer = 0.2
+    late = failure(gate(engine, golden(target, expect={"total_seconds": 0.1})), "answer")
+    assert "the answer to 'square' had its end after" in late
+    assert gate(engine, golden(target, expect={"total_seconds": 10})).ok
+
+
+def test_an_answer_much_later_than_in_the_last_good_run_fails(
+    engine: FakeEngine, target: Target, ovms: FakeOvms
+) -> None:
+    asked = golden(target, expect={"total_ratio": 2})
+    times = gate(engine, asked).times
+    assert gate(engine, replace(asked, last_good=times)).ok
+    ovms.seconds_to_answer = 1.2
+    assert gate(engine, asked).ok
+    late = failure(gate(engine, replace(asked, last_good=times)), "answer")
+    assert "more than 2 times the" in late
+
+
+def test_a_server_that_ends_while_it_is_asked_is_named_as_that(
+    engine: FakeEngine, target: Target, ovms: FakeOvms
+) -> None:
+    ovms.answers[CHAT] = (200, b"")  # the stream breaks
+    engine.crash_at_inspection = engine.inspections + 2
+    reason = failure(gate(engine, target), "answer")
+    assert reason == "OVMS ended and was started again in container ovms-vlm, asked for warm-up"
+
+
+def test_a_server_that_restarted_between_questions_fails(engine: FakeEngine, target: Target) -> None:
+    engine.crash_at_inspection = 2
+    assert "OVMS ended and was started again" in failure(gate(engine, target), "answer")

@@ -116,6 +116,7 @@ def activate(
         situation.desired.memory.cache_size_gib,
         situation.desired.spec,
         tier=situation.desired.memory.tier,
+        last_good=situation.state.active.times_on(settings.device) if situation.state.active else {},
     )
     switch = Switch(config, docker, situation.desired, situation.release, target)
     outcome = switch.run(situation.state)

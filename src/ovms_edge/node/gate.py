@@ -11,15 +11,18 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.golden import Times, fault_of, lateness_of
 from ovms_edge.node.container import RELEASE_LABEL, SPEC_LABEL
 from ovms_edge.node.docker import Docker
-from ovms_edge.node.gate_report import Check, GateReport, Target
-from ovms_edge.node.probe import Question, questions
-from ovms_edge.node.settings import ServerSettings
-from ovms_edge.ovms.client import Completion, OvmsUnreachableError
+from ovms_edge.node.gate_report import Answered, Check, GateReport, Target
+from ovms_edge.node.probe import Question, questions, warm_up
+from ovms_edge.ovms.client import Completion, OvmsRefusedError, OvmsUnreachableError
 
 LOG_TAIL_LINES = 40
 _POLL_SECONDS = 0.25
+# How long after its connections broke the engine may still say that a process runs.
+_END_SEEN_SECONDS = 1.0
+_END_POLL_SECONDS = 0.1
 # model_server v2025.4.1, src/modelmanager.cpp: logged once at start, by the devices the container really sees
 _DEVICES_MARK = "Available devices for Open VINO:"
 _SEE_LOG = "see log_tail, or docker logs {}"
@@ -33,7 +36,7 @@ def run_gate(docker: Docker, target: Target, wait_seconds: float) -> GateReport:
         ("state", lambda: _wait_available(docker, report, wait_seconds)),
         ("listed", lambda: _check_listed(target)),
         ("device", lambda: _check_device(docker, report)),
-        ("answer", lambda: _check_answers(report)),
+        ("answer", lambda: _check_answers(docker, report)),
     )
     for step, action in steps:
         try:
@@ -166,31 +169,67 @@ def _unix_time(rfc3339: str) -> str:
     return f"{int(moment.timestamp())}.{fraction or '0'}"
 
 
-def _check_answers(report: GateReport) -> str:
+def _check_answers(docker: Docker, report: GateReport) -> str:
+    """Ask the golden set, after a question that does not count: the first one allocates the KV memory."""
     target = report.target
     asked = questions(target.manifest, target.release_directory, target.settings.servable)
-    for number, question in enumerate(asked):
-        answer = target.client.chat_stream(question.body, target.settings.answer_timeout_seconds)
-        if number == 0:
-            report.first_token_seconds = _rounded(answer.first_token_seconds)
-            report.total_seconds = _rounded(answer.total_seconds)
-        _judge(question, answer, target.settings)
-    return f"{len(asked)} answered, the first in {report.total_seconds} s"
+    report.warm_up_seconds = _ask(docker, report, warm_up(target.settings.servable), "warm-up").total_seconds
+    for question in asked:
+        slowest: Times | None = None
+        for turn in range(1, question.case.repeat + 1):
+            of = f", {turn} of {question.case.repeat}" if question.case.repeat > 1 else ""
+            answer = _ask(docker, report, question, f"{question.case.id!r}{of}")
+            took = Times(_rounded(answer.first_token_seconds), round(answer.total_seconds, 3))
+            if slowest is None:
+                report.answers.append(Answered(question.case.id, question.key, took))
+            if slowest is None or took.total_seconds > slowest.total_seconds:
+                slowest = took
+                report.answers[-1] = Answered(question.case.id, question.key, took)
+            _judge(question, answer, took, report, of)
+    _require_not_restarted(docker, report)
+    return f"{len(asked)} answered, the first in {report.answers[0].times.total_seconds} s"
 
 
-def _judge(question: Question, answer: Completion, settings: ServerSettings) -> None:
-    missing = [text for text in question.contains if text.lower() not in answer.content.lower()]
+def _ask(docker: Docker, report: GateReport, question: Question, what: str) -> Completion:
+    """Ask; a server that ended meanwhile is named as that and not as a connection that broke."""
+    settings = report.target.settings
+    try:
+        return report.target.client.chat_stream(question.body, settings.answer_timeout_seconds)
+    except OvmsUnreachableError as error:
+        deadline = time.monotonic() + _END_SEEN_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                _require_not_restarted(docker, report)
+            except EdgeError as ended:
+                raise EdgeError(f"{ended.reason}, asked for {what}", ended.remedy) from error
+            time.sleep(_END_POLL_SECONDS)
+        raise EdgeError(f"{what}: {error.reason}", error.remedy) from error
+    except OvmsRefusedError as error:
+        raise EdgeError(f"{what}: {error.reason}", error.remedy) from error
+
+
+def _judge(question: Question, answer: Completion, took: Times, report: GateReport, of: str) -> None:
+    settings, case = report.target.settings, question.case
     faults = (
-        (answer.model != settings.servable, f"came from {answer.model!r}"),
-        (answer.finish_reason not in ("stop", "length"), f"ended with {answer.finish_reason or 'nothing'!r}"),
-        (answer.completion_tokens < 1, "has no tokens"),
-        (bool(missing), f"lacks {', '.join(missing)}: {answer.content[:200]!r}"),
+        f"came from {answer.model!r}" if answer.model != settings.servable else None,
+        f"ended with {answer.finish_reason or 'nothing'!r}"
+        if answer.finish_reason not in ("stop", "length")
+        else None,
+        "has no tokens" if answer.completion_tokens < 1 else None,
+        "is blank" if not answer.content.strip() else None,
+        fault_of(case.expect, answer.content),
     )
-    for wrong, what in faults:
-        if wrong:
+    for fault in faults:
+        if fault:
             raise EdgeError(
-                f"the answer to {question.id!r} {what}", "do not serve this release: build it again"
+                f"the answer to {case.id!r}{of} {fault}", "do not serve this release: build it again"
             )
+    late = lateness_of(case.expect, took, report.target.last_good.get(question.key))
+    if late:
+        raise EdgeError(
+            f"the answer to {case.id!r}{of} {late}",
+            "see what else loads this host, or build the release with other bounds",
+        )
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ovms_edge.golden import Times
 from ovms_edge.manifest import Manifest
 from ovms_edge.node.settings import ServerSettings
 from ovms_edge.ovms.client import OvmsClient, OvmsRefusedError, OvmsUnreachableError
@@ -24,12 +26,22 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """How long a question took, the slowest time where it was asked more than once."""
+
+    id: str
+    key: str
+    times: Times
+
+
+@dataclass(frozen=True)
 class Target:
     """What the gate holds the container against.
 
     ``spec`` is that of the container (``DesiredServer.spec``): the release it vouches for, and no other.
     ``known_devices`` are those that OVMS logged at ``known_start``, if an earlier gate saw them. ``tier`` is
-    the memory plan's, None if the activation was one of an ovms-node that did not record it.
+    the memory plan's, None if the activation was one of an ovms-node that did not record it. ``last_good`` is
+    how long the questions of this node's last good gate took, by ``question_key``.
     """
 
     settings: ServerSettings
@@ -40,6 +52,7 @@ class Target:
     known_devices: tuple[str, ...] = ()
     known_start: str = ""
     tier: str | None = None
+    last_good: Mapping[str, Times] = field(default_factory=dict)
 
     @property
     def client(self) -> OvmsClient:
@@ -53,8 +66,8 @@ class GateReport:
 
     target: Target
     state: str | None = None
-    first_token_seconds: float | None = None
-    total_seconds: float | None = None
+    warm_up_seconds: float | None = None
+    answers: list[Answered] = field(default_factory=list)
     restarts: int | None = None
     devices: tuple[str, ...] = ()
     container_started: str = ""
@@ -65,6 +78,16 @@ class GateReport:
     def ok(self) -> bool:
         """Whether every check passed."""
         return self.failure is None
+
+    @property
+    def times(self) -> dict[str, Times]:
+        """How long each question took, by its key."""
+        return {answered.key: answered.times for answered in self.answers}
+
+    @property
+    def first(self) -> Times | None:
+        """How long the first question took; None if it was not answered."""
+        return self.answers[0].times if self.answers else None
 
     @property
     def reason(self) -> str:
@@ -83,8 +106,10 @@ class GateReport:
             "device": self.target.settings.device,
             "cache_size": self.target.cache_size_gib,
             "tier": self.target.tier,
-            "first_token_seconds": self.first_token_seconds,
-            "total_seconds": self.total_seconds,
+            "warm_up_seconds": self.warm_up_seconds,
+            "first_token_seconds": self.first.first_token_seconds if self.first else None,
+            "total_seconds": self.first.total_seconds if self.first else None,
+            "answers": [{"id": answered.id, **asdict(answered.times)} for answered in self.answers],
             "restarts": self.restarts,
             "image": self.target.settings.image,
             "checks": [asdict(check) for check in self.checks],

@@ -5,55 +5,62 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.golden import IMAGE_TYPES, Case, question_key, read_case
 from ovms_edge.manifest import Manifest
 from ovms_edge.ovms.chat import chat_body
 
 _SIDE = 56  # pixels; two patches of 28 a side in Qwen2.5-VL
-_MAX_TOKENS = 16
-_MIME = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".bmp": "image/bmp"}
+_PROBE = Case("probe", "What is in the picture?", ("probe.png",), max_completion_tokens=16)
 
 
 @dataclass(frozen=True)
 class Question:
-    """One request and what its answer has to contain (case does not matter)."""
+    """One case and the request that asks it. ``key``: see ``question_key``."""
 
-    id: str
+    case: Case
     body: dict[str, Any]
-    contains: tuple[str, ...]
+    key: str
 
 
 def questions(manifest: Manifest, directory: Path, servable: str) -> list[Question]:
     """Return the release's golden set, or the built-in probe if it has none.
 
-    An entry of the golden set is ``{"id", "prompt", "image", "max_completion_tokens", "contains"}``: image is
-    the path of a file of the release. Raises EdgeError for an entry that is not so.
+    Raises EdgeError for an entry that is not one (``read_case``), or whose image is no file of the release.
     """
     if not manifest.golden:
-        url = _data_uri("image/png", _png())
-        return [Question("probe", chat_body(servable, "What is in the picture?", [url], _MAX_TOKENS), ())]
-    return [_golden(entry, manifest, directory, servable) for entry in manifest.golden]
-
-
-def _golden(entry: Mapping[str, Any], manifest: Manifest, directory: Path, servable: str) -> Question:
+        return [warm_up(servable)]
     try:
-        path, tokens = str(entry["image"]), int(entry.get("max_completion_tokens", _MAX_TOKENS))
-        if path not in {file.path for file in manifest.files}:
-            raise ValueError(f"image {path!r} is not a file of the release")
-        mime = _MIME[Path(path).suffix.lower()]
-        url = _data_uri(mime, (directory / path).read_bytes())
-        body = chat_body(servable, str(entry["prompt"]), [url], tokens)
-        return Question(str(entry["id"]), body, tuple(str(text) for text in entry.get("contains", ())))
-    except (KeyError, ValueError, TypeError) as error:
+        cases = [read_case(entry) for entry in manifest.golden]
+        return [_question(case, _images(case, manifest, directory), servable) for case in cases]
+    except (EdgeError, OSError) as error:
         raise EdgeError(
-            f"golden set of {manifest.ref} is not readable: {error!r}",
+            f"golden set of {manifest.ref} is not readable: {error}",
             "build the release again with a valid one",
         ) from error
+
+
+def warm_up(servable: str) -> Question:
+    """Return the built-in probe: whatever the model makes of it, it makes OVMS allocate its KV memory."""
+    return _question(_PROBE, {"probe.png": _png()}, servable)
+
+
+def _question(case: Case, images: dict[str, bytes], servable: str) -> Question:
+    urls = [_data_uri(IMAGE_TYPES[Path(path).suffix.lower()], images[path]) for path in case.images]
+    body = chat_body(servable, case.prompt, urls, case.max_completion_tokens)
+    return Question(case, body, question_key(case, images))
+
+
+def _images(case: Case, manifest: Manifest, directory: Path) -> dict[str, bytes]:
+    files = {file.path for file in manifest.files}
+    for path in case.images:
+        if path not in files:
+            raise EdgeError(f"image {path!r} of {case.id!r} is not a file of the release", "add it")
+    return {path: (directory / path).read_bytes() for path in case.images}
 
 
 def _data_uri(mime: str, image: bytes) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.golden import Times
 from ovms_edge.node.files import write_atomic
 from ovms_edge.node.output import utc_now
 
@@ -20,7 +21,8 @@ class Deployment:
     """One release as served: settings are the server settings document it was activated with.
 
     ``summary`` is what a person compares before and after; ``devices`` are those that OVMS named in its log
-    at ``container_started`` (the log may be rotated away later).
+    at ``container_started`` (the log may be rotated away later). ``times``: how long each question of
+    the last good gate took, by its key.
     """
 
     release: str
@@ -32,6 +34,11 @@ class Deployment:
     summary: dict[str, Any]
     devices: tuple[str, ...] = ()
     container_started: str = ""
+    times: dict[str, Times] = field(default_factory=dict)
+
+    def times_on(self, device: str) -> dict[str, Times]:
+        """Return the times as a measure for ``device``: none for another one than they were taken on."""
+        return self.times if self.settings.get("device") == device else {}
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,8 @@ def record(journal: Path, event: str, **details: object) -> None:
 def _deployment(document: dict[str, Any] | None) -> Deployment | None:
     if document is None:
         return None
-    return Deployment(**{**document, "devices": tuple(document["devices"])})
+    times = {key: Times(**entry) for key, entry in document.get("times", {}).items()}
+    return Deployment(**{**document, "devices": tuple(document["devices"]), "times": times})
 
 
 def _damaged(path: Path, error: Exception) -> EdgeError:

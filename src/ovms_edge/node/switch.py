@@ -51,6 +51,7 @@ def target_of(config: NodeConfig, deployment: Deployment) -> Target:
         deployment.devices,
         deployment.container_started,
         deployment.summary.get("tier"),
+        deployment.times_on(str(deployment.settings.get("device"))),
     )
 
 
@@ -229,6 +230,7 @@ class Switch:
             summary=self._desired.summary,
             devices=report.devices,
             container_started=report.container_started,
+            times=report.times,
         )
         state = State(active=deployment, previous=state.previous if same else active)
         save_state(self._paths.state, state)
@@ -243,8 +245,8 @@ class Switch:
             event,
             release=str(self._desired.manifest.ref),
             spec=self._desired.spec,
-            first_token_seconds=report.first_token_seconds,
-            total_seconds=report.total_seconds,
+            first_token_seconds=report.first.first_token_seconds if report.first else None,
+            total_seconds=report.first.total_seconds if report.first else None,
         )
 
     def _failed(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.golden import GOLDEN_DIRECTORY
 from ovms_edge.manifest import (
     CHUNKS_DIRECTORY,
     MANIFEST_FILE,
@@ -28,6 +29,7 @@ from ovms_edge.release.content import Content, list_content
 from ovms_edge.release.cut import file_cuts
 from ovms_edge.release.describe import read_graph_defaults, read_source
 from ovms_edge.release.durable import sync, sync_tree
+from ovms_edge.release.golden import GoldenSet, no_golden
 from ovms_edge.release.index import index_file
 from ovms_edge.release.pack import pack
 from ovms_edge.release.progress import Progress
@@ -52,12 +54,13 @@ def build_release(
     *,
     residuals: int = 0,
     against: Sequence[Path] = (),
+    golden: GoldenSet | None = None,
     verbose: bool = False,
 ) -> Built:
     """Write ``output/NAME/VERSION`` from the export in ``model`` and return it.
 
     It gets residuals against the last ``residuals`` releases of its name in ``output``, and against those
-    in the directories ``against``, where they pay.
+    in the directories ``against``, where they pay. ``golden`` is what every node asks before it serves it.
 
     Raises EdgeError if the model is not whole, its graph is not one that every version of
     ``ovms_versions`` reads, or the release exists with other content.
@@ -69,6 +72,8 @@ def build_release(
     check_ir(model)
     graph = {version: read_graph_defaults(model, version) for version in ovms_versions}
     content = list_content(model)
+    golden = golden or no_golden()
+    _require_no_golden_directory(model, content, golden)
     needs = model_memory(model)
     memory = Memory(needs.weights_bytes, needs.kv_bytes_per_token)
     source = read_source(model)
@@ -76,6 +81,7 @@ def build_release(
     final = parent / ref.version
     with _disk_errors(parent), _only_builder(parent) as partial:
         _place(model, content.included, partial)
+        _place(golden.directory, golden.images, partial / GOLDEN_DIRECTORY)
         manifest = Manifest(
             name=ref.name,
             version=ref.version,
@@ -84,7 +90,8 @@ def build_release(
             ovms_versions=ovms_versions,
             graph=graph[ovms_versions[0]],
             memory=memory,
-            files=_index_files(partial, content.included, verbose),
+            files=_index_files(partial, (*content.included, *golden.release_images), verbose),
+            golden=golden.entries,
         )
         if final.exists():
             return Built(final, _same_or_refuse(final, manifest), content, new=False)
@@ -96,6 +103,15 @@ def build_release(
         partial.rename(final)
         sync(parent)
     return Built(final, manifest, content, new=True)
+
+
+def _require_no_golden_directory(model: Path, content: Content, golden: GoldenSet) -> None:
+    inside = [path for path in content.included if path.startswith(f"{GOLDEN_DIRECTORY}/")]
+    if inside and golden.images:
+        raise EdgeError(
+            f"{model} has {inside[0]}, where the images of the golden set go",
+            "keep golden sets outside of the model directory",
+        )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from ovms_edge.errors import UsageError
 from ovms_edge.manifest import ReleaseRef
 from ovms_edge.ovms.fields import DEFAULT_OVMS_VERSION
-from ovms_edge.release import bundle_commands, trust_commands
+from ovms_edge.release import bundle_commands, record_command, trust_commands
 from ovms_edge.release.options import Subparsers, add_command, add_depot, open_depot_of
 
 # Each command imports its work when it runs: `build` needs protobuf, `publish` has to stay small.
@@ -26,6 +26,7 @@ def add_group(groups: Subparsers) -> None:
     _add_diff(commands)
     trust_commands.add_commands(commands)
     bundle_commands.add_commands(commands)
+    record_command.add_command_to(commands)
 
 
 def _add_build(commands: Subparsers) -> None:
@@ -61,6 +62,9 @@ def _add_build(commands: Subparsers) -> None:
         default=[],
         metavar="DIR",
         help="and against the release in DIR (may be given again)",
+    )
+    parser.add_argument(
+        "--golden", type=Path, metavar="DIR", help="what every node asks before it serves it (docs/golden.md)"
     )
     parser.add_argument("--verbose", action="store_true", help="a line for each file")
     parser.set_defaults(run=_build)
@@ -129,6 +133,7 @@ def _count(text: str) -> int:
 
 def _build(options: argparse.Namespace) -> None:
     from ovms_edge.release.build import build_release
+    from ovms_edge.release.golden import read_golden
     from ovms_edge.release.inspect import human_bytes
 
     ref = ReleaseRef.parse(options.release)
@@ -139,11 +144,14 @@ def _build(options: argparse.Namespace) -> None:
         tuple(options.ovms_version),
         residuals=options.residuals,
         against=options.against,
+        golden=read_golden(options.golden) if options.golden else None,
         verbose=options.verbose,
     )
     if options.verbose:
         for path, reason in sorted(built.content.excluded.items()):
             sys.stderr.write(f"leave out {path}: {reason}\n")
+    if not built.manifest.golden:
+        sys.stderr.write("note: no --golden, so nodes only ask whether it answers, not what\n")
     if not built.manifest.source:
         sys.stderr.write(f"note: no export.json in {options.model}, so the release does not say its source\n")
     size = human_bytes(built.manifest.total_bytes)
