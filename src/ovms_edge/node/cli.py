@@ -11,8 +11,10 @@ from importlib import import_module
 import ovms_edge
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.node.failures import ActivationError, edge_error
+from ovms_edge.node.journald import Journal, stderr_is_journal
 from ovms_edge.node.options import Document, Parsers
-from ovms_edge.node.output import emit, log
+from ovms_edge.node.output import also_logged, emit, log
+from ovms_edge.node.run import begin_run, run_id
 
 # By the modules that have them. Only the one asked for is imported: imports are most of what a command costs.
 _COMMANDS = {
@@ -30,24 +32,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser(words).parse_args(words)
     try:
+        begin_run(options.run_id)
+    except UsageError as error:
+        return _refused(error, options.json)
+    with also_logged(Journal(run_id(), words[0]), instead=stderr_is_journal()):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
         document: Document = options.run(options)
     except ActivationError as error:
         document = {"ok": False, "reason": error.reason, "remedy": error.remedy, **error.document}
         _fail(document, options.json, error)
         return 1
     except (EdgeError, OSError) as caught:
-        shown = edge_error(caught)
-        _fail({"ok": False, "reason": shown.reason, "remedy": shown.remedy}, options.json, shown)
-        return 2 if isinstance(shown, UsageError) else 1
+        return _refused(edge_error(caught), options.json)
+    if not document["ok"]:
+        log(f"ovms-node: {document['reason']}; {document['remedy']}", failure=True)
     text: Callable[[Document], str] = options.text
-    emit(document, text(document), options.json)
+    emit({**document, "run": run_id()}, text(document), options.json)
     return 0 if document["ok"] else 1
 
 
+def _refused(error: EdgeError, as_json: bool) -> int:
+    _fail({"ok": False, "reason": error.reason, "remedy": error.remedy}, as_json, error)
+    return 2 if isinstance(error, UsageError) else 1
+
+
 def _fail(document: Document, as_json: bool, error: EdgeError) -> None:
-    log(f"ovms-node: {error}")
+    log(f"ovms-node: {error}", failure=True)
     if as_json:
-        emit(document, "", as_json)
+        emit({**document, "run": run_id()}, "", as_json)
     else:
         for line in document.get("log_tail", ()):
             log(f"  {line}")

@@ -15,12 +15,13 @@ from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.lock import exclusive
 from ovms_edge.node.options import Document
 from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.run import VARIABLE as RUN_ID
 from ovms_edge.node.transfer_files import read_status
 
 UNIT = "ovms-edge-stage.service"
 _DESCRIPTION = "ovms-node stage "
 _BEGIN_SECONDS = 15.0
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_PASSED = (RUN_ID, "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 # What serves comes first: systemd.resource-control(5), weights against 100 of every other unit. They count
 # while there is contention, so an idle host stages as fast as it can. IOWeight needs BFQ or io.cost as the
 # disk's scheduler; with another, the rate of the link is what keeps the disk free.
@@ -43,7 +44,7 @@ def start_detached(
     command = [
         *("systemd-run", f"--unit={UNIT}", "--collect", "--quiet", f"--description={_DESCRIPTION}{ref}"),
         *(f"--property={entry}" for entry in _PROPERTIES),
-        *(f"--setenv={name}" for name in _PROXIES if name in os.environ),
+        *(f"--setenv={name}" for name in _PASSED if name in os.environ),
         *(sys.executable, str(Path(sys.argv[0]).absolute()), *arguments),
     ]
     before = _transfer(config)

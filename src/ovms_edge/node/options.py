@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovms_edge.node.config import NODE_CONFIG
+from ovms_edge.node.run import VARIABLE
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -33,6 +34,11 @@ class Parsers:
         common.add_argument("--json", action="store_true", help="one JSON document on standard output")
         common.add_argument(
             "--node-config", type=Path, default=NODE_CONFIG, metavar="FILE", help="default %(default)s"
+        )
+        common.add_argument(
+            "--run-id",
+            metavar="ID",
+            help=f"what log lines and history name this run by (default: environment {VARIABLE}, or random)",
         )
         changes = argparse.ArgumentParser(add_help=False)
         changes.add_argument("--check", action="store_true", help="say what would change, touch nothing")

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
+
+# Priorities of syslog(3).
+_FAILURE = 3
+_INFORMATION = 6
+
+# Takes a line and its priority, and returns whether the line got there.
+Journal = Callable[[str, int], bool]
+
+_journals: list[tuple[Journal, bool]] = []
 
 
 def utc_now() -> str:
@@ -14,8 +24,26 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def log(message: str) -> None:
-    """Write one log line. A reader that went away (an SSH connection cut) must not end the work."""
+@contextmanager
+def also_logged(journal: Journal, instead: bool) -> Iterator[None]:
+    """Give ``journal`` each log line meanwhile; ``instead``: standard error goes to the same place."""
+    _journals.append((journal, instead))
+    try:
+        yield
+    finally:
+        _journals.pop()
+
+
+def log(message: str, *, failure: bool = False) -> None:
+    """Write one log line, ``failure``: why the call fails.
+
+    A reader that went away (an SSH connection cut) must not end the work.
+    """
+    said = False
+    for journal, instead in _journals:
+        said |= journal(message, _FAILURE if failure else _INFORMATION) and instead
+    if said:
+        return
     try:
         sys.stderr.write(f"{message}\n")
         sys.stderr.flush()
