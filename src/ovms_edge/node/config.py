@@ -49,7 +49,10 @@ class TransferSettings:
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """What the role ``node_agent`` wrote. ``mirrors`` are tried in order, before ``depot``."""
+    """What the role ``node_agent`` wrote. ``mirrors`` are tried in order, before ``depot``.
+
+    ``textfile_directory``: where node_exporter's textfile collector looks; None if there is none.
+    """
 
     state_dir: Path
     sysfs_root: Path
@@ -58,6 +61,7 @@ class NodeConfig:
     mirrors: tuple[DepotServer, ...] = ()
     transfer: TransferSettings = field(default_factory=TransferSettings)
     releases_kept: int = 2
+    textfile_directory: Path | None = None
 
 
 def load_node_config(path: Path) -> NodeConfig:
@@ -77,7 +81,7 @@ def load_node_config(path: Path) -> NodeConfig:
         ) from error
     known = (
         *("schema", "state_dir", "sysfs_root", "depot", "allowed_signers_file", "revoked_signers_file"),
-        *("transfer", "releases_kept"),
+        *("transfer", "releases_kept", "textfile_directory"),
     )
     document = checked_object(content, known, f"{path}: node setting")
     if document.get("schema") != 1:
@@ -99,6 +103,7 @@ def load_node_config(path: Path) -> NodeConfig:
         ),
         transfer=_transfer(document.get("transfer", {}), path),
         releases_kept=_count(document, "releases_kept", 2),
+        textfile_directory=_textfile_directory(document),
     )
 
 
@@ -120,6 +125,15 @@ def _transfer(entry: object, path: Path) -> TransferSettings:
         _count(document, "connections", 4),
         _count(document, "give_up_seconds", 3600),
     )
+
+
+def _textfile_directory(document: dict[str, Any]) -> Path | None:
+    path = _optional_path(document, "textfile_directory")
+    if path is not None and not path.is_absolute():
+        raise UsageError(
+            f"node setting textfile_directory is {str(path)!r}", "set it to an absolute path, or to null"
+        )
+    return path
 
 
 def _count(document: dict[str, Any], key: str, default: int) -> int:

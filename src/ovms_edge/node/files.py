@@ -19,16 +19,21 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, data: bytes, mode: int) -> None:
-    """Replace ``path`` by ``data``: a new name, fsync, rename, fsync of the directory."""
+def write_atomic(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
+    """Replace ``path`` by ``data``: a new name, fsync, rename, fsync of the directory.
+
+    Not ``durable``: for what is soon written again, since a power cut may leave neither old nor new.
+    """
     new = path.with_name(f".{path.name}.new")
     with open(new, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
         os.fchmod(stream.fileno(), mode)
         stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+        if durable:
+            stream.flush()
+            os.fsync(stream.fileno())
     new.rename(path)
-    sync_directory(path.parent)
+    if durable:
+        sync_directory(path.parent)
 
 
 def sync_tree(root: Path) -> None:

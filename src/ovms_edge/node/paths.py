@@ -41,9 +41,39 @@ class StatePaths:
         return self.root / "journal.jsonl"
 
     @property
+    def journal_before(self) -> Path:
+        """The journal's older half."""
+        return self.root / "journal.jsonl.1"
+
+    @property
+    def switch_counts(self) -> Path:
+        """How many switches there were, up to where in the journal."""
+        return self.root / "switch-counts.json"
+
+    @property
+    def gate(self) -> Path:
+        """What the last gate said."""
+        return self.root / "gate.json"
+
+    @property
+    def status_file(self) -> Path:
+        """What monitoring reads."""
+        return self.root / "status.json"
+
+    @property
+    def status_lock(self) -> Path:
+        """Held by whoever writes what monitoring reads."""
+        return self.root / "status.lock"
+
+    @property
     def lock(self) -> Path:
-        """Held by whoever changes anything here."""
+        """Held by whoever changes releases here."""
         return self.root / "lock"
+
+    @property
+    def serve_lock(self) -> Path:
+        """Held by whoever changes what serves: a stage may take hours, and must not keep that from it."""
+        return self.root / "serve.lock"
 
     @property
     def transfer(self) -> Path:
