@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ovms_edge.node.metrics import prometheus_text
 from tests.unit import prometheus_text as reader
@@ -149,6 +151,28 @@ def test_names_are_as_prometheus_wants_them() -> None:
         assert name.endswith("_total") == (family.kind == "counter")
         assert family.meaning.endswith(".")
         assert all(math.isfinite(value) for value in family.samples.values())
+
+
+OPERATIONS = (Path(__file__).resolve().parents[2] / "docs/operations.md").read_text()
+
+
+def test_the_documentation_names_every_metric_and_label_and_no_other() -> None:
+    families = reader.read(prometheus_text(STATUS))
+    assert set(re.findall(r"ovms_edge_\w+", OPERATIONS)) == set(families)
+    rows = [row.split("|") for row in re.findall(r"^\| (`ovms_edge_.*) \|$", OPERATIONS, re.MULTILINE)]
+    for metrics, labels, _ in rows:
+        for metric in re.findall(r"`(\w+)`", metrics):
+            told = set(re.findall(r"`(\w+)`", labels.partition(":")[0]))
+            assert told == {key for key, _ in next(iter(families[metric].samples))}, metric
+
+
+def test_the_example_alerts_are_rules_over_these_metrics() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", OPERATIONS, re.DOTALL)
+    (group,) = yaml.safe_load(text)["groups"]
+    for rule in group["rules"]:
+        assert rule["alert"].startswith("OvmsEdge")
+        assert "ovms_edge_" in rule["expr"]
+        assert rule["annotations"]["summary"]
 
 
 @pytest.mark.parametrize(
