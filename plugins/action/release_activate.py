@@ -17,13 +17,14 @@ class ActionModule(NodeToolAction):
     argument_spec: ClassVar[dict[str, Any]] = {
         "release": {"type": "str", "required": True},
         "server": {"type": "dict", "required": True},
+        "retry": {"type": "bool", "default": False},
     }
 
     def answer(self, args: dict[str, Any]) -> dict[str, Any]:
-        check = ["--check"] if self.check_mode else []
+        options = [*(["--check"] if self.check_mode else []), *(["--retry"] if args["retry"] else [])]
         settings = json.dumps(args["server"], sort_keys=True)
         try:
-            document = self.call_tool("activate", args["release"], "--server", "-", *check, stdin=settings)
+            document = self.call_tool("activate", args["release"], "--server", "-", *options, stdin=settings)
         except ToolMissingError:
             return self.without_tool({"before": {"serving": None}, "after": {"serving": args["release"]}})
         return as_result(document)

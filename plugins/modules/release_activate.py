@@ -12,6 +12,7 @@ author:
 description:
   - Asks C(ovms-node activate) to start the server on a staged release, and lets the gate decide.
   - Where the gate refuses, the host serves again what it served before, and the task fails.
+  - No request fails meanwhile. They go on to the old server, or wait in the gateway.
   - Settings travel on standard input, never in a process list.
 options:
   release:
@@ -20,10 +21,14 @@ options:
     required: true
   server:
     description:
-      - Settings of the server, such as C(image), C(servable), C(port), C(device), C(cache_size), C(graph).
+      - Settings of the server, such as C(image), C(servable), C(tier), C(device), C(cache_size), C(graph).
       - C(docs/contracts.md) lists them all. Every key but C(image) has a default.
     type: dict
     required: true
+  retry:
+    description: Try what has failed on this host before.
+    type: bool
+    default: false
 extends_documentation_fragment: [ovms.edge.action]
 attributes:
   check_mode:
@@ -55,6 +60,21 @@ serving:
   returned: failure
   type: str
   sample: qwen2.5-vl-7b-instruct-int8@1.0.0
+tier:
+  description: How the switch was made, C(A) beside the old server or C(B) in its place.
+  returned: when there was one
+  type: str
+  sample: A
+steps:
+  description: Seconds from the beginning of the switch to the end of each step.
+  returned: when there was a switch
+  type: dict
+  sample: {begun: 0.0, created: 0.1, started: 0.4, gated: 41.2, committed: 41.2, routed: 41.3, drained: 44.0, removed: 44.6}
+memory:
+  description: What the refused server took and what the host had left, in bytes.
+  returned: failure
+  type: dict
+  sample: {host_total_bytes: 33285996544, host_available_bytes: 12884901888, container_bytes: 9663676416}
 log_tail:
   description: The last lines that the server logged.
   returned: failure

@@ -23,8 +23,8 @@ stores:
     ansible_ssh_common_args: -o IdentitiesOnly=yes -o 'UserKnownHostsFile="{{ keys }}/known hosts"'
   hosts:
     one: {ansible_host: 192.0.2.1}
-    two: {ansible_port: 2222, ovms_server_port: 9000, ovms_server_bind_address: 0.0.0.0}
-    three: {ovms_server_bind_address: 192.0.2.3, ansible_ssh_extra_args: -4}
+    two: {ansible_port: 2222, ovms_gateway_port: 9000, ovms_gateway_bind_address: 0.0.0.0}
+    three: {ovms_gateway_bind_address: 192.0.2.3, ansible_ssh_extra_args: -4}
     local: {ansible_connection: local}
     unset: {ansible_host: "{{ no_such_variable }}"}
 """

@@ -61,7 +61,9 @@ def test_the_container_s_user_can_read_what_a_caller_with_a_narrow_umask_made(
     release = staged_release(paths, MANIFEST.ref)
     assert release
     settings = parse_server_settings({"image": "i:1", "servable": "org/vlm", "device": "CPU"})
-    generation = build_generation(paths, desired_server(settings, MANIFEST, Host(32 << 30, None)), release)
+    generation = build_generation(
+        paths, desired_server(settings, MANIFEST, Host(32 << 30, None, "n")), release
+    )
     made = [paths.root, paths.releases, paths.releases / "vlm", paths.models, generation]
     for directory in (*made, *(path for path in generation.rglob("*") if path.is_dir())):
         assert directory.stat().st_mode & 0o005 == 0o005, directory

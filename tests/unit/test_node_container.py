@@ -10,13 +10,13 @@ import pytest
 from ovms_edge.errors import EdgeError
 from ovms_edge.graph.reader import read_graph
 from ovms_edge.manifest import Manifest, Memory, ReleaseFile
-from ovms_edge.node.container import Host, desired_server, network_body
+from ovms_edge.node.container import Host, desired_server
 from ovms_edge.node.gpu import Gpu
 from ovms_edge.node.settings import parse_server_settings
 from ovms_edge.ovms.memory import GIB
 
 GPU = Gpu("0000:00:02.0", "8086:7d55", "i915", "/dev/dri/renderD128", 993, "meteor-lake", True)
-HOST = Host(32 * GIB, GPU)
+HOST = Host(32 * GIB, GPU, "ovms-edge-server")
 SETTINGS: dict[str, Any] = {"image": "depot:5000/openvino/model_server:2025.4.1-gpu", "servable": "Qwen/vlm"}
 MANIFEST = Manifest(
     name="vlm",
@@ -32,7 +32,7 @@ MANIFEST = Manifest(
 
 def body(**changes: Any) -> dict[str, Any]:
     server = desired_server(parse_server_settings({**SETTINGS, **changes}), MANIFEST, HOST)
-    return server.body(Path("/m"), Path("/c"))
+    return server.body(Path("/m"), Path("/c"), address="172.31.253.2")
 
 
 def spec(host: Host = HOST, manifest: Manifest = MANIFEST, **changes: Any) -> str:
@@ -49,13 +49,12 @@ def test_container_is_confined() -> None:
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["Memory"] == host["MemorySwap"] == 30 * GIB
     assert host["PidsLimit"] > 0
-    assert host["RestartPolicy"] == {"Name": "always"}
+    assert host["RestartPolicy"] == {"Name": "no"}, "it is for those that passed the gate"
     assert {mount["Target"]: mount["ReadOnly"] for mount in host["Mounts"]} == {
         "/models": True,
         "/cache": False,
     }
     assert "Privileged" not in host
-    assert network_body("n")["Options"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 
 def test_command_serves_rest_and_never_grpc() -> None:
@@ -65,14 +64,22 @@ def test_command_serves_rest_and_never_grpc() -> None:
     assert "--port" not in command
 
 
-def test_port_is_published_where_the_settings_say() -> None:
-    found = body(bind_address="10.0.0.5", port=9000)["HostConfig"]["PortBindings"]
-    assert found == {"8000/tcp": [{"HostIp": "10.0.0.5", "HostPort": "9000"}]}
+def test_it_is_found_at_the_address_of_its_slot_and_nowhere_else() -> None:
+    found = body()
+    assert "PortBindings" not in found["HostConfig"]
+    assert found["HostConfig"]["NetworkMode"] == "ovms-edge-server"
+    (endpoint,) = found["NetworkingConfig"]["EndpointsConfig"].items()
+    assert endpoint == ("ovms-edge-server", {"IPAMConfig": {"IPv4Address": "172.31.253.2"}})
+
+
+def test_spec_does_not_depend_on_the_slot() -> None:
+    assert spec() == spec()
+    assert body()["Labels"]["ovms-edge.spec"] == spec()
 
 
 def test_cpu_needs_no_gpu_and_gets_no_device() -> None:
     server = desired_server(
-        parse_server_settings({**SETTINGS, "device": "CPU"}), MANIFEST, Host(32 * GIB, None)
+        parse_server_settings({**SETTINGS, "device": "CPU"}), MANIFEST, Host(32 * GIB, None, HOST.network)
     )
     host = server.body(Path("/m"), Path("/c"))["HostConfig"]
     assert "Devices" not in host
@@ -85,7 +92,7 @@ def test_cpu_needs_no_gpu_and_gets_no_device() -> None:
 )
 def test_gpu_is_demanded_where_the_graph_asks_for_it(gpu: Gpu | None) -> None:
     with pytest.raises(EdgeError, match="GPU"):
-        desired_server(parse_server_settings(SETTINGS), MANIFEST, Host(32 * GIB, gpu))
+        desired_server(parse_server_settings(SETTINGS), MANIFEST, Host(32 * GIB, gpu, HOST.network))
 
 
 def test_graph_joins_defaults_settings_and_host() -> None:
@@ -162,14 +169,10 @@ def test_a_release_for_another_ovms_is_refused() -> None:
     "change",
     [
         {"image": "other:1"},
-        {"port": 8003},
-        {"bind_address": "10.0.0.5"},
         {"cache_size": 3},
         {"graph": {"max_num_seqs": 2}},
         {"log_level": "DEBUG"},
         {"servable": "other"},
-        {"alias": "other"},
-        {"network": "other"},
         {"memory_limit_gib": 20},
         {"device": "CPU"},
     ],
@@ -181,10 +184,13 @@ def test_spec_changes_with_everything_that_enters_the_container(change: dict[str
 def test_spec_changes_with_release_and_render_group() -> None:
     assert spec(manifest=replace(MANIFEST, created="2026-01-02T00:00:00Z")) != spec()
     assert spec(host=replace(HOST, gpu=replace(GPU, render_gid=105))) != spec()
+    assert spec(host=replace(HOST, network="other")) != spec()
 
 
 def test_spec_stays_for_what_does_not_enter_the_container() -> None:
-    assert spec(start_timeout_seconds=5, answer_timeout_seconds=5) == spec()
+    assert (
+        spec(start_timeout_seconds=5, answer_timeout_seconds=5, drain_timeout_seconds=5, tier="B") == spec()
+    )
     assert spec(cache_size=4) == spec()
     kernel_took_more = replace(HOST, memory_bytes=HOST.memory_bytes - 20 * 1024**2)
     assert spec(host=kernel_took_more) == spec()

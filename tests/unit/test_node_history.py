@@ -49,7 +49,7 @@ def test_the_last_ten_are_shown_newest_first_without_what_is_for_the_journal_alo
         record(paths.journal, "failed", release=f"vlm@{number}", reason="late", spec="x" * 64)
     last = switch_history(paths)["last"]
     assert [entry["release"] for entry in last] == [f"vlm@{number}" for number in range(11, 1, -1)]
-    assert set(last[0]) == {"time", "event", "release", "reason"}
+    assert set(last[0]) == {"time", "event", "run", "release", "reason"}
 
 
 def test_a_switch_counts_once_however_often_the_counts_are_kept(paths: StatePaths) -> None:

@@ -22,8 +22,7 @@ NODE: dict[str, Any] = {
 
 def test_image_alone_is_enough() -> None:
     settings = parse_server_settings({"image": IMAGE})
-    assert (settings.bind_address, settings.port) == ("127.0.0.1", 8002)
-    assert settings.cache_size is None
+    assert (settings.cache_size, settings.tier) == (None, None)
     assert parse_server_settings(settings.document()) == settings
 
 
@@ -31,15 +30,15 @@ def test_image_alone_is_enough() -> None:
     ("change", "reason", "remedy"),
     [
         ({"cachesize": 4}, "'cachesize' is unknown", "did you mean cache_size"),
-        ({"port": "8002"}, "port is '8002'", "a whole number"),
-        ({"port": 0}, "port is 0", "a port from 1"),
+        ({"port": 8002}, "'port' is unknown", "valid are image"),
+        ({"drain_timeout_seconds": "9"}, "drain_timeout_seconds is '9'", "a whole number"),
+        ({"drain_timeout_seconds": 0}, "drain_timeout_seconds is 0", "1 or more"),
+        ({"tier": "C"}, "tier is 'C'", "A (two models fit), B (one), or null"),
         ({"cache_size": True}, "cache_size is True", "a whole number"),
         ({"image": ""}, "image is ''", "text"),
-        ({"bind_address": "localhost"}, "bind_address is 'localhost'", "an IP address"),
         ({"servable": "../up"}, "servable is '../up'", "plain relative path"),
         ({"device": "NPU"}, "device is 'NPU'", "GPU"),
         ({"log_level": "info"}, "log_level is 'info'", "INFO"),
-        ({"container": "a b"}, "container is 'a b'", "letters"),
         ({"memory_limit_gib": 0}, "memory_limit_gib is 0", "1 or more"),
         ({"graph": {"block_size": 1}}, "block_size is unknown to OVMS 2025.4.1", "remove it"),
         ({"graph": {"device": "CPU"}}, "graph holds device", "beside graph"),
@@ -52,7 +51,7 @@ def test_a_wrong_setting_is_a_usage_error(change: dict[str, Any], reason: str, r
     assert remedy in caught.value.remedy
 
 
-@pytest.mark.parametrize("document", [{}, [], None, {"port": 8002}])
+@pytest.mark.parametrize("document", [{}, [], None, {"device": "CPU"}])
 def test_settings_without_an_image_are_refused(document: object) -> None:
     with pytest.raises(UsageError):
         parse_server_settings(document)

@@ -14,7 +14,7 @@ from ovms_edge.node.config import DepotServer, NodeConfig, Trust, load_node_conf
 from ovms_edge.node.lock import exclusive
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.run import run_id
-from ovms_edge.node.state import State, load_state, record
+from ovms_edge.node.state import SCHEMA, State, load_state, record
 from ovms_edge.node.status_document import METRICS_FILE, remember_gate, status_document, write_status
 from tests.unit import prometheus_text as reader
 from tests.unit.node_depot import manifest_of
@@ -39,6 +39,7 @@ DEPLOYMENT = {
     "generation": "1-spec",
     "since": "2026-01-01T00:00:00Z",
     "summary": {"release": "vlm@1", "image": "i", "device": "CPU", "cache_size": 2, "tier": "B"},
+    "slot": "b",
     "devices": [],
     "container_started": "t",
 }
@@ -64,7 +65,7 @@ def paths(config: NodeConfig) -> StatePaths:
 
 
 def state_of(paths: StatePaths, **parts: Any) -> State:
-    document = {"schema": 1, "active": None, "previous": None, "pending": None, **parts}
+    document = {"schema": SCHEMA, **dict.fromkeys(("active", "previous", "pending")), "failed": [], **parts}
     paths.state.write_text(json.dumps(document))
     return load_state(paths.state)
 
@@ -92,16 +93,27 @@ def test_the_status_says_what_serves_and_nothing_of_its_settings(
     document = status(config, state)
     active = document["active"]
     assert (active["release"], active["servable"], active["since"]) == ("vlm@1", "s", "2026-01-01T00:00:00Z")
-    assert (active["tier"], active["summary"]["cache_size"]) == ("B", 2)
+    assert (active["slot"], active["tier"], active["summary"]["cache_size"]) == ("b", "B", 2)
     assert not {"settings", "spec", "times"} & set(active)
     assert document["previous"]["release"] == "vlm@0"
     assert (document["server"], document["route"]) == (SERVER, "b")
 
 
 def test_a_switch_under_way_is_told(config: NodeConfig, paths: StatePaths) -> None:
-    pending = {"release": "vlm@2", "spec": "x", "generation": "2-x", "started": "2026-01-01T00:00:00Z"}
+    pending = {
+        "release": "vlm@2",
+        "spec": "x",
+        "generation": "2-x",
+        "started": "2026-01-01T00:00:00Z",
+        "slot": "a",
+    }
     document = status(config, state_of(paths, pending=pending))
     assert document["pending"] == pending
+
+
+def test_what_failed_here_is_told(config: NodeConfig, paths: StatePaths) -> None:
+    failure = {"release": "vlm@2", "reason": "late", "at": "2026-01-01T00:00:00Z"}
+    assert status(config, state_of(paths, failed=[{**failure, "spec": "x"}]))["failed"] == [failure]
 
 
 def test_staged_releases_are_told(config: NodeConfig, paths: StatePaths) -> None:

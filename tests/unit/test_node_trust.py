@@ -208,13 +208,13 @@ def here(config: NodeConfig) -> list[str]:
 
 
 def deployment(version: str) -> Deployment:
-    return Deployment(f"vlm@{version}", "m", {}, "s", "g", AT, {})
+    return Deployment(f"vlm@{version}", "m", {}, "s", "g", AT, {}, "a")
 
 
 def test_gc_keeps_what_is_needed_and_the_newest(config: NodeConfig) -> None:
     staged(config, *"123456")
     paths = StatePaths(config.state_dir)
-    save_state(paths.state, State(deployment("1"), deployment("2"), Pending("vlm@3", "s", "g", AT)))
+    save_state(paths.state, State(deployment("1"), deployment("2"), Pending("vlm@3", "s", "g", AT, "b")))
     save_pin(paths, ReleaseRef("vlm", "4"), pinned=True)
     cleaning = plan_cleaning(replace(config, releases_kept=5))
     assert {str(ref): why for ref, why in cleaning.kept} == {

@@ -22,8 +22,8 @@ _WANTED = {
     "ssh_port": "ansible_port | default(22)",
     "key": "ansible_ssh_private_key_file | default(ansible_private_key_file | default(''))",
     "arguments": "(ansible_ssh_common_args | default('')) ~ ' ' ~ (ansible_ssh_extra_args | default(''))",
-    "bind": "ovms_server_bind_address | default('127.0.0.1')",
-    "port": "ovms_server_port | default(8002)",
+    "bind": "ovms_gateway_bind_address | default('127.0.0.1')",
+    "port": "ovms_gateway_port | default(8002)",
 }
 _MESSAGE = "{{ {" + ", ".join(f"'{name}': {value}" for name, value in _WANTED.items()) + "} }}"
 _SECONDS = 60

@@ -22,7 +22,8 @@ _COMMANDS = {
     "transfer_command": ("transfer",),
     "keep_command": ("gc", "pin", "unpin"),
     "facts_command": ("facts",),
-    "serve_command": ("activate", "rollback", "verify", "status"),
+    "serve_command": ("activate", "rollback", "tend", "verify"),
+    "status_command": ("status",),
 }
 
 

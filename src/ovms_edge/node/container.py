@@ -11,6 +11,7 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import Manifest
+from ovms_edge.node.gateway import SERVER_PORT
 from ovms_edge.node.gpu import METEOR_LAKE, Gpu
 from ovms_edge.node.settings import ServerSettings
 from ovms_edge.ovms.config import render_config
@@ -20,13 +21,11 @@ from ovms_edge.ovms.memory import GIB, HostMemory, MemoryPlan, ModelMemory, chec
 
 SPEC_LABEL = "ovms-edge.spec"
 RELEASE_LABEL = "ovms-edge.release"
-NETWORK_LABEL = "ovms-edge.network"
-MASQUERADE_OPTION = "com.docker.network.bridge.enable_ip_masquerade"
 
 SERVER_UID = 5000  # user ovms of the image (model_server v2025.4.1, Dockerfile.ubuntu)
-REST_PORT = 8000
 # Not unless-stopped: an engine that was killed stops what it finds running when it comes back, remembers that
-# as a stop by hand, and starts nothing again (seen with Docker 26.1).
+# as a stop by hand, and starts nothing again (seen with Docker 26.1). It is for the container that serves:
+# one that no gate has passed stays down, so that a host that starts in mid-switch starts one model only.
 RESTART_POLICY = "always"
 PIDS_LIMIT = 1024
 STOP_TIMEOUT_SECONDS = 30
@@ -35,10 +34,11 @@ _SPEC_DIGITS = 12
 
 @dataclass(frozen=True)
 class Host:
-    """What of this host enters the container: memory in bytes and the GPU."""
+    """What of this host enters the container: memory in bytes, the GPU, and the network of OVMS."""
 
     memory_bytes: int
     gpu: Gpu | None
+    network: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class DesiredServer:
     graph_text: str
     config_text: str
     groups: tuple[str, ...]
+    network: str
     spec: str = ""
 
     @property
@@ -70,23 +71,24 @@ class DesiredServer:
             "cache_size": self.memory.cache_size_gib,
             "memory_limit_gib": self.limit_bytes // GIB,
             "tier": self.memory.tier,
-            "address": f"{self.settings.bind_address}:{self.settings.port}",
             "spec": self.spec[:_SPEC_DIGITS],
         }
 
-    def body(self, models: Path, cache: Path, image: str | None = None) -> dict[str, Any]:
-        """Return the body of ``POST /containers/create``; ``image``: what the engine knows the image by."""
+    def body(
+        self, models: Path, cache: Path, image: str | None = None, address: str | None = None
+    ) -> dict[str, Any]:
+        """Return the body of ``POST /containers/create``.
+
+        ``image`` is what the engine knows the image by, ``address`` that of the slot.
+        """
         settings, gpu = self.settings, self.settings.device != "CPU"
         host_config: dict[str, Any] = {
             "Mounts": [
                 {"Type": "bind", "Source": str(models), "Target": "/models", "ReadOnly": True},
                 {"Type": "bind", "Source": str(cache), "Target": "/cache", "ReadOnly": False},
             ],
-            "PortBindings": {
-                f"{REST_PORT}/tcp": [{"HostIp": settings.bind_address, "HostPort": str(settings.port)}]
-            },
-            "RestartPolicy": {"Name": RESTART_POLICY},
-            "NetworkMode": settings.network,
+            "RestartPolicy": {"Name": "no"},
+            "NetworkMode": self.network,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
             "ReadonlyRootfs": True,
@@ -106,18 +108,17 @@ class DesiredServer:
             "Cmd": self._command(),
             # plugin_config's CACHE_DIR reaches the language model only; the driver's own cache the rest
             "Env": ["NEO_CACHE_DIR=/cache"] if gpu else [],
-            "ExposedPorts": {f"{REST_PORT}/tcp": {}},
             "StopTimeout": STOP_TIMEOUT_SECONDS,
             "Labels": {SPEC_LABEL: self.spec, RELEASE_LABEL: str(self.manifest.ref)},
             "HostConfig": host_config,
-            "NetworkingConfig": {"EndpointsConfig": {settings.network: {"Aliases": [settings.alias]}}},
+            "NetworkingConfig": {"EndpointsConfig": {self.network: {"IPAMConfig": {"IPv4Address": address}}}},
         }
 
     def _command(self) -> list[str]:
         # never --port: that is gRPC; never a watcher: OVMS drops the old graph before it checks the new one
         return [
             *("--config_path", "/models/config.json"),
-            *("--rest_port", str(REST_PORT)),
+            *("--rest_port", str(SERVER_PORT)),
             *("--log_level", self.settings.log_level),
             *("--file_system_poll_wait_seconds", "0"),
         ]
@@ -141,6 +142,7 @@ def desired_server(settings: ServerSettings, manifest: Manifest, host: Host) -> 
         settings.cache_size,
         ovms_version=settings.ovms_version,
         kv_precision=kv_precision_in(plugin_config),
+        tier=settings.tier,
         device=settings.device,
     )
     limit = memory.limit_bytes
@@ -155,22 +157,9 @@ def desired_server(settings: ServerSettings, manifest: Manifest, host: Host) -> 
         graph_text=render_graph(options, settings.ovms_version),
         config_text=render_config(settings.servable, f"/models/{settings.servable}"),
         groups=_groups(settings, host.gpu),
+        network=host.network,
     )
     return replace(unsealed, spec=_spec(unsealed))
-
-
-def network_body(name: str) -> dict[str, Any]:
-    """Return the body of ``POST /networks/create``: a bridge from which nothing gets out.
-
-    OVMS 2025.4.1 fetches any image URL that a request names, and cannot be told not to.
-    """
-    return {
-        "Name": name,
-        "CheckDuplicate": True,
-        "Driver": "bridge",
-        "Options": {MASQUERADE_OPTION: "false"},
-        "Labels": {NETWORK_LABEL: "1"},
-    }
 
 
 def _plugin_config(settings: ServerSettings, defaults: Mapping[str, Any]) -> dict[str, Any]:

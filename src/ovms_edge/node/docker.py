@@ -10,6 +10,7 @@ import base64
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -22,6 +23,8 @@ from ovms_edge.oci import Credentials
 
 SOCKET = Path("/var/run/docker.sock")
 _TIMEOUT_SECONDS = 60
+_ALIVE_SECONDS = 5
+_ALIVE_POLL_SECONDS = 0.2
 _PULL_TIMEOUT_SECONDS = 600  # without one line of progress
 _LOG_HEADER = struct.Struct(">BxxxL")  # stream type, size of what follows
 
@@ -32,6 +35,10 @@ class DockerError(EdgeError):
     def __init__(self, reason: str, remedy: str, status: int) -> None:
         super().__init__(reason, remedy)
         self.status = status
+
+
+class EngineLostError(EdgeError):
+    """The engine does not run, or broke off in mid-answer."""
 
 
 class Docker:
@@ -46,6 +53,19 @@ class Docker:
         with self._request("GET", "/version", timeout=timeout) as response:
             return self._object(response)
 
+    def wait_until_it_runs(self, seconds: float) -> None:
+        """Return once the engine answers; raises EdgeError if it does not within ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.version(timeout=_ALIVE_SECONDS)
+            except EngineLostError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_ALIVE_POLL_SECONDS)
+            else:
+                return
+
     def container(self, name: str) -> dict[str, Any] | None:
         """Return ``docker inspect`` of a container; None if there is none."""
         return self._get_or_none(f"/containers/{quote(name)}/json")
@@ -57,17 +77,6 @@ class Docker:
     def network(self, name: str) -> dict[str, Any] | None:
         """Return ``docker network inspect``; None if there is none."""
         return self._get_or_none(f"/networks/{quote(name)}")
-
-    def publishers(self, port: int) -> list[str]:
-        """Return the names of running containers that publish host ``port``."""
-        filters = json.dumps({"publish": [str(port)]})
-        with self._request("GET", self._path("/containers/json", filters=filters)) as response:
-            entries: list[dict[str, Any]] = json.loads(response.read())
-        return [
-            entry["Names"][0].lstrip("/")
-            for entry in entries
-            if any(published.get("PublicPort") == port for published in entry["Ports"])
-        ]
 
     def create_container(self, name: str, body: Mapping[str, Any]) -> None:
         """Create a container; the engine's warnings are not errors."""
@@ -92,9 +101,12 @@ class Docker:
             "POST", self._path(f"/containers/{quote(name)}/update"), {"RestartPolicy": {"Name": policy}}
         )
 
-    def rename(self, name: str, new_name: str) -> None:
-        """Rename a container, running or not."""
-        self._call("POST", self._path(f"/containers/{quote(name)}/rename", name=new_name))
+    def memory_bytes(self, name: str) -> int | None:
+        """Return what a running container takes; None if the engine does not say."""
+        path = self._path(f"/containers/{quote(name)}/stats", **{"stream": "0", "one-shot": "1"})
+        with self._request("GET", path) as response:
+            used = self._object(response).get("memory_stats", {}).get("usage")
+        return int(used) if used is not None else None
 
     def remove(self, name: str) -> None:
         """Remove a container, running or not, with its anonymous volumes."""
@@ -146,6 +158,14 @@ class Docker:
                     names.append(text.partition(": ")[2])
         return names
 
+    def import_image(self, reference: str, archive: bytes) -> None:
+        """Make an image of one layer out of a tar."""
+        repository, tag = split_reference(reference)
+        path = self._path("/images/create", fromSrc="-", repo=repository, tag=tag)
+        headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        with self._request("POST", path, headers=headers, stream=(archive,)) as response:
+            response.read()
+
     def _get_or_none(self, path: str) -> dict[str, Any] | None:
         try:
             with self._request("GET", self._path(path)) as response:
@@ -186,7 +206,7 @@ class Docker:
                 raise _refused(response, method, path)
             yield response
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise EdgeError(
+            raise EngineLostError(
                 f"no Docker Engine behind {self._socket_path}",
                 "start it (systemctl start docker), or install it with the role ovms.edge.docker_engine",
             ) from error
@@ -195,7 +215,7 @@ class Docker:
                 f"{self._socket_path} is not open to this user", "run ovms-node as root"
             ) from error
         except (OSError, HTTPException) as error:
-            raise EdgeError(
+            raise EngineLostError(
                 f"Docker Engine broke off {method} {path.partition('?')[0]}: {error or type(error).__name__}",
                 "see journalctl -u docker, then call again",
             ) from error

@@ -12,20 +12,21 @@ from typing import Any
 import ovms_edge
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.docker import Docker
-from ovms_edge.node.gate_report import local_url
+from ovms_edge.node.gateway import Gateway, load_gateway
 from ovms_edge.node.gpu import find_gpu
 from ovms_edge.node.host import clock_synchronized, memory_bytes, os_release
 from ovms_edge.node.output import utc_now
 from ovms_edge.node.paths import StatePaths, existing_parent
 from ovms_edge.node.releases import staged_releases
 from ovms_edge.node.settings import parse_server_settings
+from ovms_edge.node.slots import container_name
 from ovms_edge.node.state import Deployment, load_state
 from ovms_edge.ovms.client import OvmsClient
 
 _QUICK_SECONDS = 0.3
 
 
-def collect_facts(state_dir: Path, sysfs_root: Path) -> dict[str, Any]:
+def collect_facts(state_dir: Path, sysfs_root: Path, gateway_file: Path) -> dict[str, Any]:
     """Return the document of docs/contracts.md. Sizes in bytes; works with nothing installed."""
     paths = StatePaths(state_dir)
     total, available = memory_bytes()
@@ -33,6 +34,7 @@ def collect_facts(state_dir: Path, sysfs_root: Path) -> dict[str, Any]:
     gpu = find_gpu(sysfs_root)
     state = load_state(paths.state)
     docker = Docker()
+    gateway = installed_gateway(gateway_file)
     release = os_release()
     return {
         "ok": True,
@@ -61,26 +63,32 @@ def collect_facts(state_dir: Path, sysfs_root: Path) -> dict[str, Any]:
         ],
         "active": _deployment(state.active),
         "previous": _deployment(state.previous),
-        "server": server_facts(docker, state.active),
+        "server": server_facts(docker, gateway, state.active),
     }
 
 
-def server_facts(docker: Docker, active: Deployment | None) -> dict[str, Any] | None:
+def installed_gateway(gateway_file: Path) -> Gateway | None:
+    """Return the gateway, None on a host that has none yet."""
+    return load_gateway(gateway_file) if gateway_file.exists() else None
+
+
+def server_facts(docker: Docker, gateway: Gateway | None, active: Deployment | None) -> dict[str, Any] | None:
     """Return container status, restarts, and what OVMS says of the servable; None if nothing is active."""
     if active is None:
         return None
     settings = parse_server_settings(active.settings)
     try:
-        seen = docker.container(settings.container)
+        seen = docker.container(container_name(active.slot))
     except EdgeError:
         seen = None
     facts: dict[str, Any] = {"container": None, "restarts": None, "state": None, "error_code": None}
     if seen is None:
         return facts
     facts |= {"container": seen["State"]["Status"], "restarts": seen["RestartCount"]}
+    if gateway is None:
+        return facts
     try:
-        client = OvmsClient(local_url(settings), _QUICK_SECONDS)
-        entry = client.servables().get(settings.servable)
+        entry = OvmsClient(gateway.server_url(active.slot), _QUICK_SECONDS).servables().get(settings.servable)
     except EdgeError:
         return facts
     return facts if entry is None else facts | {"state": entry.state, "error_code": entry.error_code}

@@ -13,12 +13,18 @@ from typing import Any
 from ovms_edge.errors import EdgeError
 from ovms_edge.golden import Times, fault_of, lateness_of
 from ovms_edge.node.container import RELEASE_LABEL, SPEC_LABEL
-from ovms_edge.node.docker import Docker
+from ovms_edge.node.docker import Docker, EngineLostError
 from ovms_edge.node.gate_report import Answered, Check, GateReport, Target
+from ovms_edge.node.gateway import Gateway
 from ovms_edge.node.probe import Question, questions, warm_up
+from ovms_edge.node.slots import Slot
 from ovms_edge.ovms.client import Completion, OvmsRefusedError, OvmsUnreachableError
 
+Route = tuple[Gateway, Slot]
+
 LOG_TAIL_LINES = 40
+# HAProxy looks at a server that was down every 200 ms, and is itself started again at once if it was killed.
+_ROUTE_SECONDS = 5.0
 _POLL_SECONDS = 0.25
 # How long after its connections broke the engine may still say that a process runs.
 _END_SEEN_SECONDS = 1.0
@@ -28,24 +34,36 @@ _DEVICES_MARK = "Available devices for Open VINO:"
 _SEE_LOG = "see log_tail, or docker logs {}"
 
 
-def run_gate(docker: Docker, target: Target, wait_seconds: float) -> GateReport:
-    """Check the container of ``target``, waiting at most ``wait_seconds`` for the servable to load."""
+def run_gate(docker: Docker, target: Target, wait_seconds: float, route: Route | None = None) -> GateReport:
+    """Check the container of ``target``, waiting at most ``wait_seconds`` for the servable to load.
+
+    With ``route``, what the gateway does is checked too.
+    """
     report = GateReport(target)
-    steps: tuple[tuple[str, Callable[[], str]], ...] = (
+    steps: list[tuple[str, Callable[[], str]]] = [
         ("container", lambda: _check_container(docker, report)),
         ("state", lambda: _wait_available(docker, report, wait_seconds)),
         ("listed", lambda: _check_listed(target)),
         ("device", lambda: _check_device(docker, report)),
         ("answer", lambda: _check_answers(docker, report)),
-    )
+    ]
+    if route:
+        steps.append(("gateway", lambda: check_route(*route)))
     for step, action in steps:
         try:
             report.checks.append(Check(step, True, action()))
         except EdgeError as error:
             report.checks.append(Check(step, False, error.reason))
             report.failure = (error.reason, error.remedy)
+            report.blames_release = not isinstance(error, EngineLostError)
             break
     return report
+
+
+def check_route(gateway: Gateway, slot: Slot) -> str:
+    """Return what the gateway does; raises EdgeError if it does not send requests to ``slot``."""
+    gateway.wait_for(slot, _ROUTE_SECONDS)
+    return f"{gateway.url} sends requests to slot {slot}"
 
 
 def log_tail(docker: Docker, container: str) -> list[str]:
@@ -57,7 +75,7 @@ def log_tail(docker: Docker, container: str) -> list[str]:
 
 
 def _check_container(docker: Docker, report: GateReport) -> str:
-    name = report.target.settings.container
+    name = report.target.container
     seen = docker.container(name)
     if seen is None:
         raise EdgeError(f"no container {name}", f"run ovms-node activate {report.target.manifest.ref}")
@@ -75,7 +93,7 @@ def _require_spec(seen: dict[str, Any], target: Target) -> None:
     if spec != target.spec:
         release = labels.get(RELEASE_LABEL) or "no release of ours"
         raise EdgeError(
-            f"container {target.settings.container} holds {release} "
+            f"container {target.container} holds {release} "
             f"(spec {spec[:12] or 'none'}), not {target.manifest.ref} (spec {target.spec[:12]}): "
             "an activation was interrupted",
             "call ovms-node activate again",
@@ -93,7 +111,7 @@ def _require_running(seen: dict[str, Any], name: str) -> None:
 
 
 def _wait_available(docker: Docker, report: GateReport, wait_seconds: float) -> str:
-    settings = report.target.settings
+    settings, see_log = report.target.settings, _SEE_LOG.format(report.target.container)
     started = time.monotonic()
     while True:
         entry, silence = None, ""
@@ -105,22 +123,23 @@ def _wait_available(docker: Docker, report: GateReport, wait_seconds: float) -> 
         if entry and entry.available:
             return f"AVAILABLE after {time.monotonic() - started:.1f} s"
         if entry and entry.failed:
+            report.load_failed = True
             raise EdgeError(
                 f"OVMS could not load {settings.servable}: {entry.state}, {entry.error_code}",
-                _SEE_LOG.format(settings.container),
+                see_log,
             )
         _require_not_restarted(docker, report)
         if time.monotonic() - started >= wait_seconds:
             found = entry.state if entry else silence or "OVMS does not list it yet"
             raise EdgeError(
                 f"{settings.servable} is not AVAILABLE after {wait_seconds:g} s: {found}",
-                f"{_SEE_LOG.format(settings.container)}; raise start_timeout_seconds if it is still loading",
+                f"{see_log}; raise start_timeout_seconds if it is still loading",
             )
         time.sleep(_POLL_SECONDS)
 
 
 def _require_not_restarted(docker: Docker, report: GateReport) -> None:
-    name = report.target.settings.container
+    name = report.target.container
     seen = docker.container(name)
     if seen is None:
         raise EdgeError(f"container {name} was removed meanwhile", "call again")
@@ -142,7 +161,7 @@ def _check_listed(target: Target) -> str:
 def _check_device(docker: Docker, report: GateReport) -> str:
     target = report.target
     wanted = target.settings.device
-    report.devices = _logged_devices(docker, target.settings.container, report.container_started)
+    report.devices = _logged_devices(docker, target.container, report.container_started)
     if not report.devices and target.known_start == report.container_started:
         report.devices = target.known_devices  # the log was rotated since
     if not any(device == wanted or device.startswith(f"{wanted}.") for device in report.devices):

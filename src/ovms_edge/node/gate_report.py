@@ -38,7 +38,8 @@ class Answered:
 class Target:
     """What the gate holds the container against.
 
-    ``spec`` is that of the container (``DesiredServer.spec``): the release it vouches for, and no other.
+    ``container`` is its name, ``url`` OVMS itself, past the gateway. ``spec`` is that of the container
+    (``DesiredServer.spec``): the release it vouches for, and no other.
     ``known_devices`` are those that OVMS logged at ``known_start``, if an earlier gate saw them. ``tier`` is
     the memory plan's, None if the activation was one of an ovms-node that did not record it. ``last_good`` is
     how long the questions of this node's last good gate took, by ``question_key``.
@@ -49,6 +50,8 @@ class Target:
     release_directory: Path
     cache_size_gib: int
     spec: str
+    container: str
+    url: str
     known_devices: tuple[str, ...] = ()
     known_start: str = ""
     tier: str | None = None
@@ -57,12 +60,16 @@ class Target:
     @property
     def client(self) -> OvmsClient:
         """OVMS as this host reaches it."""
-        return OvmsClient(local_url(self.settings), _REST_TIMEOUT_SECONDS)
+        return OvmsClient(self.url, _REST_TIMEOUT_SECONDS)
 
 
 @dataclass
 class GateReport:
-    """What the gate saw. Times in seconds; ``failure`` is reason and remedy, None if all is well."""
+    """What the gate saw. Times in seconds; ``failure`` is reason and remedy, None if all is well.
+
+    ``load_failed``: OVMS gave the load up, and does not try again. ``blames_release`` is False where the
+    failure says nothing of what was gated.
+    """
 
     target: Target
     state: str | None = None
@@ -73,6 +80,8 @@ class GateReport:
     container_started: str = ""
     checks: list[Check] = field(default_factory=list)
     failure: tuple[str, str] | None = None
+    load_failed: bool = False
+    blames_release: bool = True
 
     @property
     def ok(self) -> bool:
@@ -117,18 +126,10 @@ class GateReport:
         }
 
 
-def is_available(settings: ServerSettings) -> bool:
+def is_available(url: str, servable: str) -> bool:
     """Return whether OVMS says AVAILABLE of the servable now; False also where nothing answers."""
-    client = OvmsClient(local_url(settings), _QUICK_SECONDS)
     try:
-        entry = client.servables().get(settings.servable)
+        entry = OvmsClient(url, _QUICK_SECONDS).servables().get(servable)
     except (OvmsUnreachableError, OvmsRefusedError):
         return False
     return entry is not None and entry.available
-
-
-def local_url(settings: ServerSettings) -> str:
-    """Return the URL at which this host itself reaches OVMS."""
-    bound = settings.bind_address
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"

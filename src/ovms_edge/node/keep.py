@@ -13,6 +13,7 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import MANIFEST_FILE, ReleaseRef
 from ovms_edge.node.config import NodeConfig
 from ovms_edge.node.files import remove_tree, sync_directory
+from ovms_edge.node.lock import exclusive
 from ovms_edge.node.output import log, size_text
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.pins import load_pins
@@ -85,8 +86,9 @@ def clean(config: NodeConfig, cleaning: Cleaning) -> None:
 def clean_up(config: NodeConfig) -> None:
     """Make room after a stage. What keeps it from doing so is no failure of the stage."""
     try:
-        cleaning = plan_cleaning(config)
-        clean(config, cleaning)
+        with exclusive(StatePaths(config.state_dir).serve_lock, wait_seconds=0):
+            cleaning = plan_cleaning(config)
+            clean(config, cleaning)
     except (EdgeError, OSError) as error:
         log(f"nothing was cleaned up: {error}")
     else:

@@ -31,7 +31,8 @@ def _gc(options: argparse.Namespace) -> Document:
     if options.check:
         return {**plan_cleaning(config).document, "check": True}
     outlive_connection()
-    with exclusive(StatePaths(config.state_dir).lock, options.wait):
+    paths = StatePaths(config.state_dir)
+    with exclusive(paths.lock, options.wait), exclusive(paths.serve_lock, options.wait):
         cleaning = plan_cleaning(config)
         clean(config, cleaning)
     return cleaning.document

@@ -17,12 +17,16 @@ from ovms_edge.node.output import log, utc_now
 _POLL_SECONDS = 0.1
 
 
+class BusyError(EdgeError):
+    """Another ovms-node holds the lock."""
+
+
 @contextmanager
 def exclusive(path: Path, wait_seconds: float) -> Iterator[None]:
     """Hold the lock at ``path``, waiting at most ``wait_seconds`` for whoever has it.
 
     The kernel drops the lock with the process, so a killed holder leaves nothing to clean up. Raises
-    EdgeError naming the holder.
+    BusyError naming the holder.
     """
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -45,7 +49,7 @@ def _acquire(descriptor: int, path: Path, wait_seconds: float) -> None:
         except BlockingIOError:
             holder = _holder(descriptor)
             if time.monotonic() >= deadline:
-                raise EdgeError(
+                raise BusyError(
                     f"another ovms-node works here: {holder} (lock {path})",
                     f"wait for it to end and call again, or wait longer than {wait_seconds:g} s with --wait",
                 ) from None

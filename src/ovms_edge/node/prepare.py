@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovms_edge.errors import EdgeError
-from ovms_edge.node.config import NodeConfig
-from ovms_edge.node.container import MASQUERADE_OPTION, DesiredServer, network_body
-from ovms_edge.node.docker import Docker, registry_of
+from ovms_edge.node.alias import ensure_alias
+from ovms_edge.node.container import DesiredServer
+from ovms_edge.node.context import Node
+from ovms_edge.node.docker import registry_of
 from ovms_edge.node.generation import build_generation, make_cache
 from ovms_edge.node.images import local_image
+from ovms_edge.node.networks import ensure_networks
 from ovms_edge.node.output import log
-from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.registry_auth import credentials_for
 from ovms_edge.node.releases import StagedRelease
 
@@ -26,20 +26,14 @@ class Places:
     image: str
 
 
-def prepare(config: NodeConfig, docker: Docker, desired: DesiredServer, release: StagedRelease) -> Places:
-    """Bring image, network and directories; raises EdgeError for what is missing or unsafe."""
-    settings, paths = desired.settings, StatePaths(config.state_dir)
-    image = local_image(docker, paths, settings.image)
+def prepare(node: Node, desired: DesiredServer, release: StagedRelease) -> Places:
+    """Bring image, networks and directories; raises EdgeError for what is missing or unsafe."""
+    docker, wanted = node.docker, desired.settings.image
+    image = local_image(docker, node.paths, wanted)
     if image is None:
-        image = settings.image
+        image = wanted
         log(f"pulling {image}")
-        docker.pull(image, credentials_for(registry_of(image), config.depot.credentials_file))
-    network = docker.network(settings.network)
-    if network is None:
-        docker.create_network(network_body(settings.network))
-    elif (network["Options"] or {}).get(MASQUERADE_OPTION) != "false":
-        raise EdgeError(
-            f"Docker network {settings.network} lets containers out, and OVMS fetches any URL",
-            f"remove it (docker network rm {settings.network}) or set another network",
-        )
-    return Places(build_generation(paths, desired, release), make_cache(paths), image)
+        docker.pull(image, credentials_for(registry_of(image), node.config.depot.credentials_file))
+    ensure_networks(docker, node.gateway)
+    ensure_alias(docker, node.gateway.apps)
+    return Places(build_generation(node.paths, desired, release), make_cache(node.paths), image)

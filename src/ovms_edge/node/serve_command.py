@@ -1,4 +1,4 @@
-"""``ovms-node activate``, ``rollback``, ``verify`` and ``status``."""
+"""``ovms-node activate``, ``rollback``, ``tend`` and ``verify``: what makes a node serve, and proves it."""
 
 from __future__ import annotations
 
@@ -6,103 +6,110 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.node.activate import activate, previous_deployment, requested_settings
-from ovms_edge.node.config import NodeConfig, load_node_config
+from ovms_edge.node.activate import Request, activate, previous_deployment, requested_settings
+from ovms_edge.node.context import Node, load_node
 from ovms_edge.node.depot import Depot
-from ovms_edge.node.docker import Docker
-from ovms_edge.node.facts import server_facts
 from ovms_edge.node.gate import run_gate
-from ovms_edge.node.lock import exclusive
+from ovms_edge.node.lock import BusyError, exclusive
+from ovms_edge.node.node_status import publish_status
 from ovms_edge.node.options import Document, Parsers, outlive_connection
 from ovms_edge.node.pace import Unhurried
-from ovms_edge.node.paths import StatePaths
+from ovms_edge.node.server import target_of
 from ovms_edge.node.settings import parse_server_settings
 from ovms_edge.node.state import load_state
 from ovms_edge.node.status import last_status, refuse_revoked
-from ovms_edge.node.switch import target_of
-from ovms_edge.node.texts import change_text, gate_text, status_text
+from ovms_edge.node.status_document import remember_gate
+from ovms_edge.node.tend import tend
+from ovms_edge.node.texts import change_text, gate_text, tend_text
 
 
 def add_commands(parsers: Parsers) -> None:
-    """Add what serves and what tells of it."""
+    """Add what serves."""
     commands, common, changes = parsers.commands, parsers.common, parsers.changes
     activate_ = commands.add_parser("activate", parents=[common, changes], help="serve a staged release")
     activate_.add_argument("release", metavar="NAME@VERSION")
     activate_.add_argument("--server", metavar="FILE|-", help="server settings; else those of what is active")
+    activate_.add_argument("--retry", action="store_true", help="also what failed on this node before")
     activate_.set_defaults(run=_activate, text=change_text)
 
     rollback = commands.add_parser("rollback", parents=[common, changes], help="serve what was active before")
     rollback.set_defaults(run=_rollback, text=change_text)
 
+    tend_ = commands.add_parser(
+        "tend",
+        parents=[common],
+        help="end what was interrupted, bring back what is active (at boot, and each 30 s)",
+    )
+    tend_.set_defaults(run=_tend, text=tend_text)
+
     verify = commands.add_parser("verify", parents=[common], help="the gate: does it really answer")
     verify.set_defaults(run=_verify, text=gate_text)
 
-    status = commands.add_parser("status", parents=[common], help="what serves")
-    status.set_defaults(run=_status, text=status_text)
-
 
 def _activate(options: argparse.Namespace) -> Document:
-    config, ref = load_node_config(options.node_config), ReleaseRef.parse(options.release)
-    settings = _read_settings(options.server)
-    return _switch(config, options, lambda: (ref, settings))
+    document, ref = _read_settings(options.server), ReleaseRef.parse(options.release)
+    node = load_node(options.node_config)
+    return _switch(
+        node, options, lambda: Request(ref, requested_settings(node.paths, document), options.retry)
+    )
 
 
 def _rollback(options: argparse.Namespace) -> Document:
-    config = load_node_config(options.node_config)
+    node = load_node(options.node_config)
 
-    def wanted() -> tuple[ReleaseRef, object]:
-        previous = previous_deployment(config)
-        return ReleaseRef.parse(previous.release), previous.settings
+    def request() -> Request:
+        previous = previous_deployment(node.paths)
+        settings = requested_settings(node.paths, previous.settings)
+        return Request(ReleaseRef.parse(previous.release), settings, event="rolled_back")
 
-    return _switch(config, options, wanted)
+    return _switch(node, options, request)
 
 
-def _switch(
-    config: NodeConfig, options: argparse.Namespace, wanted: Callable[[], tuple[ReleaseRef, object | None]]
-) -> Document:
-    """Activate what ``wanted`` says once nobody else changes it."""
+def _switch(node: Node, options: argparse.Namespace, requested: Callable[[], Request]) -> Document:
+    """Do what ``requested`` says once nobody else changes this node."""
 
     def run() -> Document:
-        ref, document = wanted()
-        source = Depot(config, Unhurried(), attempts=1)  # a store without a link must be able to switch
-        refuse_revoked(last_status(config, source, ref.name, keep=not options.check), ref)
-        return activate(config, Docker(), ref, requested_settings(config, document), options.check)
+        request = requested()
+        source = Depot(node.config, Unhurried(), attempts=1)  # a store without a link must be able to switch
+        status = last_status(node.config, source, request.ref.name, keep=not options.check)
+        refuse_revoked(status, request.ref)
+        return activate(node, request, options.check)
 
     if options.check:
         return {**run(), "check": True}
     outlive_connection()
-    with exclusive(StatePaths(config.state_dir).lock, options.wait):
-        return run()
+    with exclusive(node.paths.serve_lock, options.wait):
+        try:
+            return run()
+        finally:
+            publish_status(node)
+
+
+def _tend(options: argparse.Namespace) -> Document:
+    node = load_node(options.node_config)
+    try:
+        with exclusive(node.paths.serve_lock, wait_seconds=0):
+            try:
+                return tend(node)
+            finally:
+                publish_status(node)
+    except BusyError as busy:
+        return {"ok": True, "changed": False, "settled": [], "active": None, "busy": busy.reason}
 
 
 def _verify(options: argparse.Namespace) -> Document:
-    config = load_node_config(options.node_config)
-    state = load_state(StatePaths(config.state_dir).state)
-    if state.active is None:
+    node = load_node(options.node_config)
+    active = load_state(node.paths.state).active
+    if active is None:
         raise EdgeError("nothing is active on this node", "run ovms-node activate NAME@VERSION")
-    return run_gate(Docker(), target_of(config, state.active), wait_seconds=0).document
-
-
-def _status(options: argparse.Namespace) -> Document:
-    config = load_node_config(options.node_config)
-    state = load_state(StatePaths(config.state_dir).state)
-    keys = ("release", "servable", "since", "summary")
-
-    def short(deployment: object) -> Document | None:
-        return {key: getattr(deployment, key) for key in keys} if deployment else None
-
-    return {
-        "ok": True,
-        "active": short(state.active),
-        "previous": short(state.previous),
-        "pending": asdict(state.pending) if state.pending else None,
-        "server": server_facts(Docker(), state.active),
-    }
+    route = (node.gateway, active.slot)
+    report = run_gate(node.docker, target_of(node, active), wait_seconds=0, route=route)
+    remember_gate(node.paths, report.document)
+    return report.document
 
 
 def _read_settings(source: str | None) -> object | None:

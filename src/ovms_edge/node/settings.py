@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -13,11 +12,11 @@ from ovms_edge.node.known_keys import checked_object
 from ovms_edge.ovms.config import render_config
 from ovms_edge.ovms.fields import fields_for
 from ovms_edge.ovms.graph import check_options
+from ovms_edge.ovms.memory import Tier
 
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
 
 _DEVICE = re.compile(r"CPU|GPU(\.\d+)?")
-_DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 # Settings of their own: given in ``graph`` too, two values could contradict each other.
 _NOT_IN_GRAPH = ("device", "cache_size")
 
@@ -29,11 +28,6 @@ class ServerSettings:
     image: str
     ovms_version: str = "2025.4.1"
     servable: str = "Qwen/Qwen2.5-VL-7B-Instruct-ov-int8"
-    bind_address: str = "127.0.0.1"
-    port: int = 8002
-    container: str = "ovms-vlm"
-    network: str = "ovms-edge"
-    alias: str = "ovms-vlm"
     device: str = "GPU"
     cache_size: int | None = None
     graph: dict[str, Any] = field(default_factory=dict)
@@ -41,6 +35,8 @@ class ServerSettings:
     log_level: str = "INFO"
     start_timeout_seconds: int = 600
     answer_timeout_seconds: int = 360
+    drain_timeout_seconds: int = 360
+    tier: Tier | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the settings as the JSON document they came from."""
@@ -63,15 +59,15 @@ def parse_server_settings(content: object) -> ServerSettings:
     return settings
 
 
-_WHOLE = ("port", "start_timeout_seconds", "answer_timeout_seconds")
+_SECONDS = ("start_timeout_seconds", "answer_timeout_seconds", "drain_timeout_seconds")
 _WHOLE_OR_NONE = ("cache_size", "memory_limit_gib")
 
 
 def _check_types(document: Mapping[str, Any]) -> None:
     for key, value in document.items():
-        if key in _WHOLE_OR_NONE and value is None:
+        if key in (*_WHOLE_OR_NONE, "tier") and value is None:
             continue
-        if key in _WHOLE or key in _WHOLE_OR_NONE:
+        if key in _SECONDS or key in _WHOLE_OR_NONE:
             good, wanted = isinstance(value, int) and not isinstance(value, bool), "a whole number"
         elif key == "graph":
             good, wanted = isinstance(value, dict), "an object of graph options"
@@ -92,12 +88,7 @@ def _check_values(settings: ServerSettings) -> None:
     require(
         all(part not in ("", ".", "..") for part in parts), "servable", "a name that is a plain relative path"
     )
-    require(_is_address(settings.bind_address), "bind_address", "an IP address such as 127.0.0.1 or 0.0.0.0")
-    require(0 < settings.port < 65536, "port", "a port from 1 to 65535")
-    for key in ("container", "network", "alias"):
-        require(
-            bool(_DOCKER_NAME.fullmatch(getattr(settings, key))), key, "letters, digits, '_', '.' and '-'"
-        )
+    require(settings.tier in (None, "A", "B"), "tier", "A (two models fit), B (one), or null")
     require(
         bool(_DEVICE.fullmatch(settings.device)),
         "device",
@@ -107,7 +98,7 @@ def _check_values(settings: ServerSettings) -> None:
     require(
         settings.memory_limit_gib is None or settings.memory_limit_gib > 0, "memory_limit_gib", "1 or more"
     )
-    for key in ("start_timeout_seconds", "answer_timeout_seconds"):
+    for key in _SECONDS:
         require(getattr(settings, key) > 0, key, "1 or more")
 
 
@@ -119,11 +110,3 @@ def _check_graph(settings: ServerSettings) -> None:
         check_options(settings.graph, settings.ovms_version)
     except EdgeError as error:
         raise UsageError(error.reason, error.remedy) from error
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

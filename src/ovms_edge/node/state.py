@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.golden import Times
 from ovms_edge.node.files import write_atomic
 from ovms_edge.node.output import utc_now
+from ovms_edge.node.run import run_id
+from ovms_edge.node.slots import Slot
 
-SCHEMA = 1
+SCHEMA = 2
+FAILURES_KEPT = 20
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Deployment:
     generation: str
     since: str
     summary: dict[str, Any]
+    slot: Slot
     devices: tuple[str, ...] = ()
     container_started: str = ""
     times: dict[str, Times] = field(default_factory=dict)
@@ -49,6 +53,17 @@ class Pending:
     spec: str
     generation: str
     started: str
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A container that did not pass the gate here: the same is not tried again unless asked for."""
+
+    spec: str
+    release: str
+    reason: str
+    at: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,31 @@ class State:
     active: Deployment | None = None
     previous: Deployment | None = None
     pending: Pending | None = None
+    failed: tuple[Failure, ...] = ()
     schema: int = field(default=SCHEMA)
+
+    @property
+    def generations(self) -> set[str]:
+        """The directories that containers see now, or may see again."""
+        return {kept.generation for kept in (self.active, self.previous, self.pending) if kept}
+
+    def failure_of(self, spec: str) -> Failure | None:
+        """Return how ``spec`` failed here; None if it did not."""
+        return next((failure for failure in self.failed if failure.spec == spec), None)
+
+    def with_failure(self, failure: Failure) -> State:
+        """Return this state with no activation under way and ``failure`` remembered, the oldest forgotten."""
+        others = tuple(known for known in self.failed if known.spec != failure.spec)
+        return replace(self, pending=None, failed=(*others, failure)[-FAILURES_KEPT:])
+
+    def with_active(self, active: Deployment) -> State:
+        """Return the state once ``active`` was gated; another one that it replaces is ``previous`` then."""
+        same = self.active is not None and self.active.spec == active.spec
+        return State(
+            active=active,
+            previous=self.previous if same else self.active,
+            failed=tuple(known for known in self.failed if known.spec != active.spec),
+        )
 
 
 def load_state(path: Path) -> State:
@@ -79,6 +118,7 @@ def load_state(path: Path) -> State:
             active=_deployment(document["active"]),
             previous=_deployment(document["previous"]),
             pending=Pending(**pending) if pending else None,
+            failed=tuple(Failure(**entry) for entry in document["failed"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
@@ -91,7 +131,7 @@ def save_state(path: Path, state: State) -> None:
 
 def record(journal: Path, event: str, **details: object) -> None:
     """Append one line to the journal, durably."""
-    line = json.dumps({"time": utc_now(), "event": event, **details}) + "\n"
+    line = json.dumps({"time": utc_now(), "event": event, "run": run_id(), **details}) + "\n"
     descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, line.encode())

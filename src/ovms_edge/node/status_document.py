@@ -46,7 +46,9 @@ def status_document(
         "server": dict(server) if server else None,
         "gate": _last_gate(paths.gate),
         "switches": switch_history(paths),
-        "failed": [],
+        "failed": [
+            {"release": known.release, "reason": known.reason, "at": known.at} for known in state.failed
+        ],
         "disk": _disk(config.state_dir),
         "releases": [
             {"release": str(staged.manifest.ref), "bytes": staged.manifest.total_bytes}
@@ -108,6 +110,7 @@ def _deployment(deployment: Deployment | None) -> dict[str, Any] | None:
         "servable": deployment.servable,
         "since": deployment.since,
         "summary": deployment.summary,
+        "slot": deployment.slot,
         "tier": deployment.summary.get("tier"),
     }
 

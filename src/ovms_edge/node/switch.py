@@ -1,267 +1,233 @@
-"""The switch: every step leaves names, labels and state.json such that the next call can settle it."""
+"""The switch: every step leaves slots, route and state.json such that the next call can settle it.
+
+Tier A has memory for two: the new container is loaded and gated beside the old one, then the route flips.
+Tier B has it for one: requests wait in the gateway from the old one's end to the new one's gate.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from ovms_edge.errors import EdgeError
-from ovms_edge.manifest import ReleaseRef
-from ovms_edge.node.config import NodeConfig
-from ovms_edge.node.container import (
-    RESTART_POLICY,
-    STOP_TIMEOUT_SECONDS,
-    DesiredServer,
-)
-from ovms_edge.node.docker import Docker
+from ovms_edge.node.back import bring_back
+from ovms_edge.node.container import DesiredServer
+from ovms_edge.node.context import Node
 from ovms_edge.node.failures import ActivationError, edge_error, only_logged
-from ovms_edge.node.gate import log_tail, run_gate
-from ovms_edge.node.gate_report import GateReport, Target, is_available
+from ovms_edge.node.gate import check_route
+from ovms_edge.node.gate_report import GateReport, Target
 from ovms_edge.node.generation import is_whole, prune_generations
+from ovms_edge.node.host import memory_bytes
 from ovms_edge.node.output import log, utc_now
-from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.prepare import Places, prepare
-from ovms_edge.node.releases import StagedRelease, staged_release
-from ovms_edge.node.settings import parse_server_settings
-from ovms_edge.node.state import Deployment, Pending, State, record, save_state
-from ovms_edge.node.switching import Seen, Step, aside_name, seen, settle_steps
-
-_IDLE_STOP_SECONDS = 2
+from ovms_edge.node.releases import StagedRelease
+from ovms_edge.node.server import Server, find_containers
+from ovms_edge.node.settle import settle
+from ovms_edge.node.slots import Slot, container_name, other_slot
+from ovms_edge.node.state import Deployment, Pending, State, load_state, record, save_state
+from ovms_edge.node.status_document import remember_gate
+from ovms_edge.node.steps import Step, Steps
+from ovms_edge.node.switching import choose_tier
+from ovms_edge.ovms.memory import Tier
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A gate that passed, and whether anything had to be done for it."""
+    """A gate that passed, and whether anything had to be done for it.
+
+    ``tier`` is that of the switch, None where there was none; ``steps`` are seconds from its beginning.
+    """
 
     gate: GateReport
     changed: bool
-
-
-def target_of(config: NodeConfig, deployment: Deployment) -> Target:
-    """Return what the gate holds an earlier deployment against; raises EdgeError if its release is gone."""
-    ref = ReleaseRef.parse(deployment.release)
-    release = staged_release(StatePaths(config.state_dir), ref)
-    if release is None:
-        raise EdgeError(f"{ref} serves but is no longer on this node", f"run ovms-node stage {ref}")
-    return Target(
-        parse_server_settings(deployment.settings),
-        release.manifest,
-        release.directory,
-        int(deployment.summary["cache_size"]),
-        deployment.spec,
-        deployment.devices,
-        deployment.container_started,
-        deployment.summary.get("tier"),
-        deployment.times_on(str(deployment.settings.get("device"))),
-    )
+    tier: Tier | None
+    steps: dict[str, float]
 
 
 class Switch:
-    """Brings one container to ``desired``."""
+    """Brings this node to ``desired``. ``event`` is what the journal calls it."""
 
     def __init__(
-        self,
-        config: NodeConfig,
-        docker: Docker,
-        desired: DesiredServer,
-        release: StagedRelease,
-        target: Target,
+        self, node: Node, desired: DesiredServer, release: StagedRelease, event: str = "activated"
     ) -> None:
-        self._config = config
-        self._docker = docker
+        self._node = node
         self._desired = desired
         self._release = release
-        self._target = target
-        self._paths = StatePaths(config.state_dir)
-        self._name = desired.settings.container
-        self._aside = aside_name(self._name)
+        self._event = event
+        self._settings = desired.settings
+        self._server = Server(node)
+        self._steps = Steps()
 
     def run(self, state: State) -> Outcome:
         """Settle what was interrupted, prepare, then repair or switch.
 
         Raises ActivationError if the gate says no, and EdgeError for what fails before anything stops.
         """
-        steps = settle_steps(state, self._seen(self._name), self._seen(self._aside))
-        state = self._settle(state, steps)
-        self._places = self._prepare(state)
-        current = self._seen(self._name)
-        if current and current.spec == self._desired.spec:
-            outcome = self._repair(state, current)
+        settled = settle(self._node, state)
+        state = settled.state
+        found = find_containers(self._node)
+        slot = found.serving_slot(state)
+        current = found.containers[slot] if slot else None
+        if slot and current and current.spec == self._desired.spec:
+            outcome = self._repair(state, slot)
         else:
-            outcome = self._switch(state, current)
-        return replace(outcome, changed=outcome.changed or bool(steps))
+            places = prepare(self._node, self._desired, self._release)
+            outcome = self._switch(state, slot, self._tier(bool(current and current.running)), places)
+        return replace(outcome, changed=outcome.changed or bool(settled.steps))
 
-    def _prepare(self, state: State) -> Places:
-        """Prepare; a container that runs on a generation that is to be replaced is stopped before.
+    def _tier(self, serves: bool) -> Tier:
+        memory = self._desired.memory
+        return choose_tier(memory.tier, self._settings.tier, memory.need_bytes, memory_bytes()[1], serves)
 
-        It mounts the new one at its next start only, and stopped it says so to whoever comes after a kill.
-        """
-        current = self._seen(self._name)
-        stale = current is not None and current.running and current.spec == self._desired.spec
-        if not stale or is_whole(self._paths, self._desired, self._release):
-            return prepare(self._config, self._docker, self._desired, self._release)
-        log(f"what {self._name} serves from is not the release's own files: stopping it to mend that")
-        self._docker.stop(self._name, self._stop_seconds(state))
-        try:
-            return prepare(self._config, self._docker, self._desired, self._release)
-        except (EdgeError, OSError):
-            self._docker.start(self._name)
-            raise
-
-    def _settle(self, state: State, steps: tuple[Step, ...]) -> State:
-        for step in steps:
-            log(f"an earlier activation was interrupted: {step.value}")
-            if step is Step.REMOVE_CURRENT:
-                self._docker.remove(self._name)
-            elif step is Step.REMOVE_ASIDE:
-                self._docker.remove(self._aside)
-            else:
-                self._restore_aside()
-                self._docker.start(self._name)
-        if steps or state.pending:
-            state = replace(state, pending=None)
-            save_state(self._paths.state, state)
-            record(self._paths.journal, "settled", steps=[step.name.lower() for step in steps])
-        return state
-
-    def _repair(self, state: State, current: Seen) -> Outcome:
-        """Bring the right container to serve, or gate it if it serves and never was."""
-        untouched = current.running
-        if not untouched:
-            log(f"container {self._name} is {current.status}: starting it")
-        report = self._start_and_gate()
+    def _repair(self, state: State, slot: Slot) -> Outcome:
+        """Gate the right container, on the release's own files; make it anew if it does not pass."""
+        committed = state.active is not None and state.active.spec == self._desired.spec
+        whole = is_whole(self._node.paths, self._desired, self._release)
+        places = prepare(self._node, self._desired, self._release) if whole else self._mend(slot)
+        self._server.start(slot)
+        report = self._server.gate(self._target(state, slot))
         if not report.ok:
             log(f"{report.reason}: making the container anew")
-            untouched = False
-            self._docker.remove(self._name)
-            self._create()
-            report = self._start_and_gate()
-        if not report.ok:
-            raise self._failed(report, serving=None, changed=False)
-        committed = state.active is not None and state.active.spec == self._desired.spec
-        self._tidy(self._commit(state, report), report, "repaired" if committed else "activated")
-        return Outcome(report, changed=not (untouched and committed))
+            return self._switch(state, slot, "B", places)
+        self._commit(state, slot, report)
+        self._server.vouch(slot)
+        self._route(report, slot)
+        self._tell("repaired" if committed else self._event, report, slot, None)
+        return Outcome(report, not (whole and committed), None, self._steps.seconds)
 
-    def _switch(self, state: State, old: Seen | None) -> Outcome:
-        pending = Pending(
-            str(self._desired.manifest.ref), self._desired.spec, self._desired.generation, utc_now()
-        )
-        save_state(self._paths.state, replace(state, pending=pending))
-        record(self._paths.journal, "activating", release=pending.release, spec=pending.spec)
+    def _mend(self, slot: Slot) -> Places:
+        """Stop the container, then replace what it serves from: it mounts that at its next start only."""
+        name = container_name(slot)
+        log(f"what {name} serves from is not the release's own files: stopping it to mend that")
+        self._server.hold()
         try:
-            if old:
-                self._docker.rename(self._name, self._aside)
-            self._create()
-            if old:
-                log(f"stopping {old.release}")
-                self._docker.stop(self._aside, self._stop_seconds(state))
-            self._docker.start(self._name)
-            if old:
-                # not before: a host that starts in the middle of this must find one that starts with it
-                self._docker.set_restart_policy(self._aside, "no")
-            report = self._gate()
-            after = self._commit(state, report) if report.ok else state
+            self._drain(slot)
+            self._server.stop(slot)
+            return prepare(self._node, self._desired, self._release)
+        except (EdgeError, OSError):
+            self._server.start(slot)
+            self._server.route_to(slot)
+            raise
+
+    def _switch(self, state: State, old: Slot | None, tier: Tier, places: Places) -> Outcome:
+        slot: Slot = other_slot(old) if old else "a"
+        ref, spec = str(self._desired.manifest.ref), self._desired.spec
+        pending = Pending(ref, spec, self._desired.generation, utc_now(), slot)
+        save_state(self._node.paths.state, replace(state, pending=pending))
+        record(self._node.paths.journal, "activating", release=ref, spec=spec, slot=slot, tier=tier)
+        self._steps.reached(Step.BEGUN)
+        try:
+            report = self._load(state, slot, old, tier, places)
+            if report.ok:
+                self._commit(state, slot, report)
         except (EdgeError, OSError) as caught:
             error = edge_error(caught)
-            report = GateReport(self._target, failure=(error.reason, error.remedy))
-        if report.ok:
-            self._tidy(after, report, "activated")
-            return Outcome(report, changed=True)
-        tail = log_tail(self._docker, self._name)
-        log(f"{report.reason}: bringing back what was there before")
-        serving = self._bring_back(state, old)
-        raise self._failed(report, serving, changed=bool(old and old.running and serving is None), tail=tail)
-
-    def _stop_seconds(self, state: State) -> int:
-        """Return how long the old container may take to end: long only if it has requests to finish."""
-        if state.active is None:
-            return STOP_TIMEOUT_SECONDS
-        serves = is_available(parse_server_settings(state.active.settings))
-        return STOP_TIMEOUT_SECONDS if serves else _IDLE_STOP_SECONDS
-
-    def _bring_back(self, state: State, old: Seen | None) -> str | None:
-        """Return the release that serves again, None if none does or state.json does not know it."""
-        serving = None
-        with only_logged("what was there before does not serve again"):
-            if self._seen(self._aside):
-                if self._seen(self._name):
-                    self._docker.remove(self._name)
-                self._restore_aside()
-            elif old is None and self._seen(self._name):
-                self._docker.remove(self._name)
+            failure = (error.reason, error.remedy)
+            report = GateReport(self._target(state, slot), failure=failure, blames_release=False)
+        if not report.ok:
+            raise bring_back(self._node, self._desired, self._steps, state, slot, old, report)
+        self._steps.reached(Step.COMMITTED)
+        with only_logged("what starts with the host is not settled yet; ovms-node tend sees to it"):
             if old:
-                self._docker.start(self._name)
-            if old and state.active:
-                target = target_of(self._config, state.active)
-                back = run_gate(self._docker, target, self._target.settings.start_timeout_seconds)
-                serving = state.active.release if back.ok else None
-        with only_logged("state.json still says that an activation is under way"):
-            save_state(self._paths.state, replace(state, pending=None))
-            self._prune(state)
-        return serving
+                self._server.forsake(old)
+            self._server.vouch(slot)
+        self._route(report, slot)
+        if old:
+            with only_logged("the container that was replaced is still there; ovms-node tend removes it"):
+                self._retire(old, tier)
+        self._tell(self._event, report, slot, tier)
+        return Outcome(report, True, tier, self._steps.seconds)
 
-    def _restore_aside(self) -> None:
-        self._docker.set_restart_policy(self._aside, RESTART_POLICY)
-        self._docker.rename(self._aside, self._name)
+    def _load(self, state: State, slot: Slot, old: Slot | None, tier: Tier, places: Places) -> GateReport:
+        """Bring the new container to the gate: beside the old one, or in its place."""
+        if find_containers(self._node).containers[slot]:
+            self._server.remove(slot)  # one that state.json, lost meanwhile, does not know
+        self._server.create(slot, self._desired, places)
+        self._steps.reached(Step.CREATED)
+        if tier == "B" and old:
+            self._server.hold()
+            self._steps.reached(Step.HELD)
+            self._drain(old)
+            self._steps.reached(Step.DRAINED)
+            self._server.stop(old)
+            self._steps.reached(Step.STOPPED)
+        self._server.start(slot)
+        self._steps.reached(Step.STARTED)
+        report = self._server.gate(self._target(state, slot))
+        self._steps.reached(Step.GATED)
+        return report
 
-    def _create(self) -> None:
-        self._docker.create_container(
-            self._name, self._desired.body(self._places.models, self._places.cache, self._places.image)
-        )
+    def _drain(self, slot: Slot) -> None:
+        """Wait for requests to end that nothing compels us to cut; raises EdgeError if they do not."""
+        seconds = self._settings.drain_timeout_seconds
+        if not self._server.drained(slot, seconds):
+            raise EdgeError(
+                f"requests to {container_name(slot)} did not end within {seconds} s",
+                "call again when the store has less to do, or raise drain_timeout_seconds",
+            )
 
-    def _start_and_gate(self) -> GateReport:
-        self._docker.start(self._name)
-        return self._gate()
+    def _retire(self, old: Slot, tier: Tier) -> None:
+        """Remove the container that was replaced; in tier A it may still be answering."""
+        if tier == "A":
+            self._server.end_requests(old, self._settings.drain_timeout_seconds)
+            self._steps.reached(Step.DRAINED)
+        self._server.dismiss(old)
+        self._steps.reached(Step.REMOVED)
 
-    def _gate(self) -> GateReport:
-        log(f"waiting for {self._desired.settings.servable}")
-        return run_gate(self._docker, self._target, self._desired.settings.start_timeout_seconds)
-
-    def _commit(self, state: State, report: GateReport) -> State:
-        """From here on the new container is the one that was gated."""
-        active = state.active
-        same = active is not None and active.spec == self._desired.spec
+    def _commit(self, state: State, slot: Slot, report: GateReport) -> None:
+        """From here on the container in ``slot`` is what is active."""
+        active, desired = state.active, self._desired
+        same = active is not None and active.spec == desired.spec
         deployment = Deployment(
-            release=str(self._desired.manifest.ref),
-            servable=self._desired.settings.servable,
-            settings=self._desired.settings.document(),
-            spec=self._desired.spec,
-            generation=self._desired.generation,
+            release=str(desired.manifest.ref),
+            servable=desired.settings.servable,
+            settings=desired.settings.document(),
+            spec=desired.spec,
+            generation=desired.generation,
             since=active.since if same and active else utc_now(),
-            summary=self._desired.summary,
+            summary=desired.summary,
+            slot=slot,
             devices=report.devices,
             container_started=report.container_started,
             times=report.times,
         )
-        state = State(active=deployment, previous=state.previous if same else active)
-        save_state(self._paths.state, state)
-        return state
+        save_state(self._node.paths.state, state.with_active(deployment))
 
-    def _tidy(self, state: State, report: GateReport, event: str) -> None:
-        if self._seen(self._aside):
-            self._docker.remove(self._aside)
-        self._prune(state)
+    def _route(self, report: GateReport, slot: Slot) -> None:
+        """Send requests to ``slot``; raises ActivationError if the gateway does not do it."""
+        self._server.route_to(slot)
+        self._steps.reached(Step.ROUTED)
+        remember_gate(self._node.paths, report.document)
+        try:
+            check_route(self._node.gateway, slot)
+        except EdgeError as error:
+            document = {"changed": True, "serving": None, "gate": report.document}
+            raise ActivationError(error.reason, error.remedy, document) from error
+
+    def _tell(self, event: str, report: GateReport, slot: Slot, tier: Tier | None) -> None:
+        with only_logged("what containers served from before is still there"):
+            prune_generations(self._node.paths, load_state(self._node.paths.state).generations)
         record(
-            self._paths.journal,
+            self._node.paths.journal,
             event,
             release=str(self._desired.manifest.ref),
             spec=self._desired.spec,
+            slot=slot,
+            tier=tier,
+            steps=self._steps.seconds,
             first_token_seconds=report.first.first_token_seconds if report.first else None,
             total_seconds=report.first.total_seconds if report.first else None,
         )
 
-    def _failed(
-        self, report: GateReport, serving: str | None, changed: bool, tail: list[str] | None = None
-    ) -> ActivationError:
-        reason, remedy = report.failure or ("", "")
-        release = self._desired.summary["release"]
-        with only_logged("the journal lacks this failure"):
-            record(self._paths.journal, "failed", release=release, reason=reason, serving=serving)
-        lines = log_tail(self._docker, self._name) if tail is None else tail
-        document = {"changed": changed, "serving": serving, "gate": report.document, "log_tail": lines}
-        return ActivationError(reason, remedy, document)
-
-    def _prune(self, state: State) -> None:
-        prune_generations(self._paths, {kept.generation for kept in (state.active, state.previous) if kept})
-
-    def _seen(self, name: str) -> Seen | None:
-        return seen(self._docker.container(name), name)
+    def _target(self, state: State, slot: Slot) -> Target:
+        settings, active = self._settings, state.active
+        return Target(
+            settings,
+            self._release.manifest,
+            self._release.directory,
+            self._desired.memory.cache_size_gib,
+            self._desired.spec,
+            container_name(slot),
+            self._node.gateway.server_url(slot),
+            tier=self._desired.memory.tier,
+            last_good=active.times_on(settings.device) if active else {},
+        )

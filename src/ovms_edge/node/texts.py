@@ -52,6 +52,16 @@ def gate_text(gate: Mapping[str, Any]) -> str:
     return f"{table(checks)}\n{verdict}" if checks else verdict
 
 
+def tend_text(document: Mapping[str, Any]) -> str:
+    """Return what ``tend`` found and did."""
+    if "busy" in document:
+        return f"nothing done: {document['busy']}"
+    active = document["active"]
+    if not active:
+        return "nothing is active"
+    return f"{active}: {', '.join(document['settled']) or 'nothing to do'}"
+
+
 def change_text(document: Mapping[str, Any]) -> str:
     """Return what stage, activate or rollback changed, or would change."""
     release = document["release"]
