@@ -229,6 +229,14 @@ def test_gc_keeps_what_is_needed_and_the_newest(config: NodeConfig) -> None:
     assert not plan_cleaning(replace(config, releases_kept=9)).document["changed"]
 
 
+def test_what_was_staged_now_stays_beside_active_and_previous(config: NodeConfig) -> None:
+    staged(config, *"1234")
+    save_state(StatePaths(config.state_dir).state, State(deployment("3"), deployment("4")))
+    two = replace(config, releases_kept=2)
+    clean(two, plan_cleaning(two, ReleaseRef("vlm", "1")))
+    assert here(config) == ["1", "3", "4"]
+
+
 def test_gc_keeps_what_the_status_list_pins_and_drops_what_it_withdraws(
     config: NodeConfig, fake: FakeDepot, publisher: Publisher
 ) -> None:

@@ -48,10 +48,12 @@ class Cleaning:
         }
 
 
-def plan_cleaning(config: NodeConfig) -> Cleaning:
-    """Return what ``clean`` would do. Reads only."""
+def plan_cleaning(config: NodeConfig, staged: ReleaseRef | None = None) -> Cleaning:
+    """Return what ``clean`` would do, straight after a stage of ``staged``. Reads only."""
     paths = StatePaths(config.state_dir)
     reasons = _reasons(config, paths)
+    if staged:
+        reasons.setdefault(staged, "staged now")  # also where active and previous are as many as may stay
     present = _present(paths)
     kept = [(ref, reasons[ref]) for ref in present if ref in reasons]
     others = [ref for ref in present if ref not in reasons and not _revoked(config, ref)]
@@ -83,11 +85,11 @@ def clean(config: NodeConfig, cleaning: Cleaning) -> None:
     remove_tree(paths.removed)
 
 
-def clean_up(config: NodeConfig) -> None:
-    """Make room after a stage. What keeps it from doing so is no failure of the stage."""
+def clean_up(config: NodeConfig, staged: ReleaseRef) -> None:
+    """Make room after a stage of ``staged``. What keeps it from doing so is no failure of the stage."""
     try:
         with exclusive(StatePaths(config.state_dir).serve_lock, wait_seconds=0):
-            cleaning = plan_cleaning(config)
+            cleaning = plan_cleaning(config, staged)
             clean(config, cleaning)
     except (EdgeError, OSError) as error:
         log(f"nothing was cleaned up: {error}")

@@ -58,7 +58,7 @@ def _stage(options: argparse.Namespace) -> Document:
         apply_stage(config, source, plan, transfer)
         if image:
             apply_image(Docker(), StatePaths(config.state_dir), source, image, transfer.wrote)
-        clean_up(config)
+        clean_up(config, ref)
         document = _document(plan, image)
         transfer.end(document)
     return document
