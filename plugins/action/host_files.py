@@ -68,31 +68,31 @@ class ActionModule(ActionBase):
                         "source": {"type": "path"},
                         "secret": {"type": "bool"},
                     },
-                }
+                },
+                "units": {"type": "list", "elements": "str", "default": []},
             }
         )
-        files = args["files"]
+        files, units = args["files"], args["units"]
         try:
             entries = [as_entry(file) for file in files]
         except FileNotFoundError as error:
             reason = f"{error.filename} is missing on the controller; run `make node-tool`"
             return {**result, "failed": True, "msg": reason}
-        answer = self._send(entries)
+        answer = self._send(entries, units)
         lacking = {change["path"] for change in answer["changes"] if change.pop("wants_data", False)}
         if answer["ok"] and lacking and not self._task.check_mode:
-            answer["ok"], answer["msg"] = self._send_data([f for f in files if f["path"] in lacking])
+            rest = self._send([with_data(file) for file in files if file["path"] in lacking], units)
+            answer["changes"] += [change for change in rest["changes"] if change["path"] not in lacking]
+            answer["ok"], answer["msg"] = rest["ok"], rest.get("msg", "")
         result.update(as_result(answer["changes"]))
         if not answer["ok"]:
             result.update(failed=True, msg=answer["msg"])
         return result
 
-    def _send_data(self, files: list[dict[str, Any]]) -> tuple[bool, str]:
-        answer = self._send([with_data(file) for file in files])
-        return answer["ok"], answer.get("msg", "")
-
-    def _send(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    def _send(self, entries: list[dict[str, Any]], units: list[str]) -> dict[str, Any]:
         # The program and the wanted files travel on standard input: nothing secret is in a process list.
-        request = json.dumps(json.dumps({"entries": entries, "check": bool(self._task.check_mode)}))
+        wanted = {"entries": entries, "check": bool(self._task.check_mode), "units": units}
+        request = json.dumps(json.dumps(wanted))
         program = Path(_host_files_program.__file__).read_text()
         done = self._low_level_execute_command(
             "python3 -", in_data=f"{program}\nprint(json.dumps(apply(**json.loads({request}))))\n"

@@ -44,6 +44,13 @@ options:
       secret:
         description: Leave the content out of diffs.
         type: bool
+  units:
+    description:
+      - Systemd units that are to be enabled and active once all files are there; systemd reads those first.
+      - A unit that runs is not restarted. Timers need none, they take up what was changed.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [ovms.edge.action]
 attributes:
   check_mode:
@@ -64,11 +71,23 @@ EXAMPLES = r"""
         mode: "0644"
         content: "{{ depot_ca }}"
   become: true
+
+- name: Write a timer, and see that it runs
+  ovms.edge.host_files:
+    files:
+      - path: /etc/systemd/system/example.service
+        mode: "0644"
+        source: example.service
+      - path: /etc/systemd/system/example.timer
+        mode: "0644"
+        source: example.timer
+    units: [example.timer]
+  become: true
 """
 
 RETURN = r"""
 paths:
-  description: What was changed, or would be.
+  description: What was changed, or would be; units by their names.
   returned: always
   type: list
   elements: str

@@ -12,9 +12,12 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
+
+UNIT_DIRECTORY = "/etc/systemd/system/"
 
 
 class RefusedError(Exception):
@@ -126,9 +129,71 @@ def apply_file(entry: dict[str, Any], mode: int, check: bool) -> dict[str, Any] 
     return None
 
 
-def apply(entries: list[dict[str, Any]], check: bool) -> dict[str, Any]:
-    """Bring every entry to its wanted state, in order; ``check`` only says what would change."""
+def systemctl(*arguments: str) -> str:
+    """Return what systemctl prints; raises RefusedError with what it says if it fails."""
+    try:
+        done = subprocess.run(
+            ["systemctl", *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise RefusedError(f"systemctl: {error.strerror}; units need a host that systemd runs") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or f"it ended with status {done.returncode}"
+        raise RefusedError(f"systemctl {' '.join(arguments)}: {said}; see systemctl status on the host")
+    return done.stdout.decode(errors="replace")
+
+
+def shown_units(names: list[str]) -> dict[str, dict[str, str]]:
+    """Return what systemd says of each unit; of one that it does not know, too."""
+    properties = "--property=LoadState,UnitFileState,ActiveState,NeedDaemonReload"
+    blocks = systemctl("show", properties, *names).strip().split("\n\n")
+    return {
+        name: dict(line.partition("=")[::2] for line in block.splitlines())
+        for name, block in zip(names, blocks, strict=True)
+    }
+
+
+def apply_units(units: list[str], files: list[str], new: list[str], check: bool) -> list[dict[str, Any]]:
+    """Have ``units`` enabled and active, by the unit ``files`` as they are now; return what was to do.
+
+    systemd says itself whether it has read the files: an earlier run may have ended before it was told. But
+    it does not notice a file that is dated before the one it replaced, so ``new`` ones count too.
+    """
+    names = [*units, *(name for name in map(unit_name, files) if name and name not in units)]
+    try:
+        shown = shown_units(names)
+    except RefusedError:
+        if not check:
+            raise
+        shown = {name: {} for name in names}  # a dry run of what has to be installed first
+    unread = any(shown[name].get("NeedDaemonReload") == "yes" for name in names)
+    if not check and (unread or any(map(unit_name, new))):
+        systemctl("daemon-reload")
     changes = []
+    for name in units:
+        found = (
+            shown[name].get("UnitFileState") or "not there",
+            shown[name].get("ActiveState") or "inactive",
+        )
+        if found != ("enabled", "active"):
+            before, after = (f"{', '.join(state)}\n" for state in (found, ("enabled", "active")))
+            changes.append({"path": name, "what": "unit", "before": before, "after": after})
+    if changes and not check:
+        systemctl("enable", "--now", *(change["path"] for change in changes))
+    return changes
+
+
+def unit_name(path: str) -> str | None:
+    """Return the name of the unit that a file defines; None if it defines none."""
+    return path.removeprefix(UNIT_DIRECTORY) if path.startswith(UNIT_DIRECTORY) else None
+
+
+def apply(entries: list[dict[str, Any]], check: bool, units: list[str] | None = None) -> dict[str, Any]:
+    """Bring every entry to its wanted state, in order; ``check`` only says what would change.
+
+    ``units`` come last, and not before all files are there.
+    """
+    changes: list[dict[str, Any]] = []
     try:
         for entry in entries:
             mode = int(entry["mode"], 8)
@@ -139,6 +204,9 @@ def apply(entries: list[dict[str, Any]], check: bool) -> dict[str, Any]:
                 change = apply_file(entry, mode, check)
             if change:
                 changes.append(change)
+        if units and (check or not any(change.get("wants_data") for change in changes)):
+            files, new = ([entry["path"] for entry in listed] for listed in (entries, changes))
+            changes += apply_units(units, files, new, check)
     except RefusedError as error:
         return {"ok": False, "msg": str(error), "changes": changes}
     except OSError as error:
