@@ -8,6 +8,7 @@ hundredths of a CPU second on the controller.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,6 +31,10 @@ _RUN_FROM_STDIN = (
     "    sys.argv = [copy.name, *sys.argv[1:]]\n"
     "    runpy.run_path(copy.name, run_name='__main__')\n"
 )
+
+
+# What the controller's environment calls a run, the hosts' log lines and history call it too.
+_RUN_ID = "OVMS_EDGE_RUN_ID"
 
 
 class ToolMissingError(Exception):
@@ -56,6 +61,12 @@ def parse_answer(rc: int, stdout: str, stderr: str) -> dict[str, Any]:
             "remedy": "run it on the host by hand, as root, to see why",
         }
     return document
+
+
+def command_line(argv: list[str]) -> str:
+    """Return the shell's text for ``argv``, with the run's id if the controller's environment has one."""
+    run = os.environ.get(_RUN_ID)
+    return f"{_RUN_ID}={shlex.quote(run)} {shlex.join(argv)}" if run else shlex.join(argv)
 
 
 def as_result(document: dict[str, Any]) -> dict[str, Any]:
@@ -121,5 +132,5 @@ class NodeToolAction(ActionBase):
 
     def _execute(self, argv: list[str], stdin: str | bytes | None) -> dict[str, Any]:
         # Never without input: Ansible then asks SSH for a terminal, and log lines would mix with the answer.
-        done = self._low_level_execute_command(shlex.join(argv), in_data=stdin or _NO_INPUT)
+        done = self._low_level_execute_command(command_line(argv), in_data=stdin or _NO_INPUT)
         return parse_answer(done["rc"], done["stdout"], done["stderr"])

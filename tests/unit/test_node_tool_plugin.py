@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
 from ansible_collections.ovms.edge.plugins.plugin_utils._node_tool import (
     ToolMissingError,
     as_result,
+    command_line,
     parse_answer,
 )
 
@@ -48,3 +50,19 @@ def test_a_failure_that_changed_something_says_so() -> None:
 
 def test_success_has_no_failed() -> None:
     assert "failed" not in as_result({"ok": True})
+
+
+@pytest.mark.parametrize("run", ["rollout-17", "a b; echo $(id)"])
+def test_the_run_of_the_controller_is_that_of_the_hosts(monkeypatch: pytest.MonkeyPatch, run: str) -> None:
+    monkeypatch.setenv("OVMS_EDGE_RUN_ID", run)
+    line = command_line(["sh", "-c", 'printf %s "$OVMS_EDGE_RUN_ID"'])
+    done = subprocess.run(["sh", "-c", line], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert done.stdout == run
+
+
+@pytest.mark.parametrize("run", [None, ""])
+def test_a_host_finds_an_id_of_its_own_otherwise(monkeypatch: pytest.MonkeyPatch, run: str | None) -> None:
+    monkeypatch.setenv("OVMS_EDGE_RUN_ID", run or "")
+    if run is None:
+        monkeypatch.delenv("OVMS_EDGE_RUN_ID")
+    assert command_line(["ovms-node", "facts"]) == "ovms-node facts"
