@@ -12,6 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.e2e import fault_store
+
 pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,14 +118,11 @@ def test_a_store_whose_host_key_is_not_pinned_is_not_asked(tmp_path: Path) -> No
     assert "Host key verification failed" in done.stderr
 
 
-def test_a_store_that_serves_nothing_there_is_told_from_one_that_is_off(tmp_path: Path) -> None:
-    hosts = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
-    hosts["stores"]["hosts"] = {STORE: {**hosts["stores"]["hosts"][STORE], "ovms_server_port": 9}}
-    (tmp_path / "hosts.yml").write_text(json.dumps(hosts))
-    group = yaml.safe_load((INVENTORY / "group_vars" / "stores.yml").read_text())
-    group["ovms_lab_home"] = str(ROOT / ".lab")
-    (tmp_path / "group_vars").mkdir()
-    (tmp_path / "group_vars" / "stores.yml").write_text(json.dumps(group))
-    done = ask("--store", STORE, "-i", str(tmp_path / "hosts.yml"), "What?")
+def test_a_store_that_serves_nothing_there_is_told_from_one_that_is_off() -> None:
+    fault_store.lab("exec", STORE, "systemctl", "stop", "ovms-edge-gateway")
+    try:
+        done = ask("--store", STORE, "-i", str(INVENTORY), "What?")
+    finally:
+        fault_store.lab("exec", STORE, "systemctl", "start", "ovms-edge-gateway")
     assert done.returncode == 1
-    assert f"{STORE} is there, and its 127.0.0.1:9 gave no answer" in done.stderr
+    assert f"{STORE} is there, and its gateway gave no answer" in done.stderr

@@ -23,8 +23,8 @@ stores:
     ansible_ssh_common_args: -o IdentitiesOnly=yes -o 'UserKnownHostsFile="{{ keys }}/known hosts"'
   hosts:
     one: {ansible_host: 192.0.2.1}
-    two: {ansible_port: 2222, ovms_gateway_port: 9000, ovms_gateway_bind_address: 0.0.0.0}
-    three: {ovms_gateway_bind_address: 192.0.2.3, ansible_ssh_extra_args: -4}
+    two: {ansible_port: 2222}
+    three: {ansible_ssh_extra_args: -4}
     local: {ansible_connection: local}
     unset: {ansible_host: "{{ no_such_variable }}"}
 """
@@ -38,20 +38,20 @@ def inventory(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "ssh_port", "extra", "address", "host", "port"),
+    ("name", "ssh_port", "extra", "address"),
     [
-        ("one", "22", [], "192.0.2.1", "127.0.0.1", 8002),
-        ("two", "2222", [], "two", "127.0.0.1", 9000),
-        ("three", "22", ["-4"], "three", "192.0.2.3", 8002),
+        ("one", "22", [], "192.0.2.1"),
+        ("two", "2222", [], "two"),
+        ("three", "22", ["-4"], "three"),
     ],
 )
 def test_the_way_to_a_store_is_the_inventorys(
-    inventory: Path, name: str, ssh_port: str, extra: list[str], address: str, host: str, port: int
+    inventory: Path, name: str, ssh_port: str, extra: list[str], address: str
 ) -> None:
     keys = inventory.parent / "keys"
     own = ["-o", "IdentitiesOnly=yes", "-o", f'UserKnownHostsFile="{keys}/known hosts"']
     ssh = ["-p", ssh_port, *own, *extra, "-i", f"{keys}/id_ed25519", "-l", "edge", address]
-    assert find_store(name, inventory) == Store(name, tuple(ssh), host, port)
+    assert find_store(name, inventory) == Store(name, tuple(ssh))
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_a_tunnel_that_does_not_open_says_why(tmp_path: Path, monkeypatch: pytes
     )
     ssh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    store = Store("one", ("-p", "22", "192.0.2.1"), "::1", 8002)
+    store = Store("one", ("-p", "22", "192.0.2.1"))
     with pytest.raises(EdgeError, match="no SSH tunnel to one: Host key verification failed"), tunnel(store):
         pytest.fail("the tunnel opened")
     called = (tmp_path / "ssh.called").read_text()
-    assert ":[::1]:8002 -o BatchMode=yes" in called
+    assert ":/run/ovms-edge-gateway/apps/http.sock -o BatchMode=yes" in called
     assert called.endswith("-p 22 192.0.2.1\n")
 
 
@@ -89,7 +89,7 @@ def test_the_tunnel_ends_with_a_killed_process(tmp_path: Path) -> None:
     ssh.chmod(0o755)
     code = (
         "from ovms_edge.ask.tunnel import tunnel; from ovms_edge.ask.store import Store\n"
-        "with tunnel(Store('one', ('one',), '127.0.0.1', 1)): pass"
+        "with tunnel(Store('one', ('one',))): pass"
     )
     environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)

@@ -141,6 +141,6 @@ def _client(options: argparse.Namespace) -> Iterator[OvmsClient]:
             yield OvmsClient(url, seconds, api_key=key)
         except OvmsUnreachableError as error:
             raise OvmsUnreachableError(
-                f"{store.name} is there, and its {store.host}:{store.port} gave no answer ({error.reason})",
+                f"{store.name} is there, and its gateway gave no answer ({error.reason})",
                 "ask ovms-node status on it",
             ) from error

@@ -22,8 +22,6 @@ _WANTED = {
     "ssh_port": "ansible_port | default(22)",
     "key": "ansible_ssh_private_key_file | default(ansible_private_key_file | default(''))",
     "arguments": "(ansible_ssh_common_args | default('')) ~ ' ' ~ (ansible_ssh_extra_args | default(''))",
-    "bind": "ovms_gateway_bind_address | default('127.0.0.1')",
-    "port": "ovms_gateway_port | default(8002)",
 }
 _MESSAGE = "{{ {" + ", ".join(f"'{name}': {value}" for name, value in _WANTED.items()) + "} }}"
 _SECONDS = 60
@@ -31,12 +29,10 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class Store:
-    """SSH's way to a store, and where OVMS listens there (``host`` and ``port`` as the store sees them)."""
+    """SSH's way to a store."""
 
     name: str
     ssh: tuple[str, ...]
-    host: str
-    port: int
 
 
 def find_store(name: str, inventory: Path | None) -> Store:
@@ -49,8 +45,7 @@ def find_store(name: str, inventory: Path | None) -> Store:
         ssh += ["-i", str(Path(found["key"]).expanduser())]
     if found["user"]:
         ssh += ["-l", found["user"]]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found["bind"], found["bind"])  # noqa: S104
-    return Store(name, (*ssh, found["address"]), host, int(found["port"]))
+    return Store(name, (*ssh, found["address"]))
 
 
 def _variables(name: str, inventory: Path | None) -> dict[str, Any]:

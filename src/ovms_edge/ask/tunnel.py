@@ -1,4 +1,7 @@
-"""An SSH tunnel that lives as long as it is needed: stores listen on their own loopback only."""
+"""An SSH tunnel that lives as long as it is needed, to the socket of the store's gateway.
+
+Whatever address, port and certificate the gateway has for others: the socket is plain HTTP on the store itself.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from contextlib import contextmanager
 from ovms_edge.ask.store import Store
 from ovms_edge.errors import EdgeError
 
+GATEWAY_SOCKET = "/run/ovms-edge-gateway/apps/http.sock"
 _LOOPBACK = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)  # loaded before any fork
@@ -23,7 +27,7 @@ _END_SECONDS = 5
 
 @contextmanager
 def tunnel(store: Store) -> Iterator[str]:
-    """Yield the URL at which ``store``'s OVMS is found here; it ends with the block, or with this process.
+    """Yield the URL at which ``store``'s gateway is found here; it ends with the block, or with this process.
 
     Host keys are checked as the inventory says. Raises EdgeError if it does not open.
     """
@@ -48,11 +52,10 @@ def _die_with_parent() -> None:
 
 
 def _command(store: Store, port: int) -> list[str]:
-    target = f"[{store.host}]:{store.port}" if ":" in store.host else f"{store.host}:{store.port}"
     options = ("BatchMode=yes", "ExitOnForwardFailure=yes", "ConnectTimeout=10", "ServerAliveInterval=15")
     own = ("ControlMaster=no", "ControlPath=none")  # a shared connection would outlive the command
     flags = [word for option in (*options, *own) for word in ("-o", option)]
-    return ["ssh", "-N", "-L", f"{_LOOPBACK}:{port}:{target}", *flags, *store.ssh]
+    return ["ssh", "-N", "-L", f"{_LOOPBACK}:{port}:{GATEWAY_SOCKET}", *flags, *store.ssh]
 
 
 def _wait_until_open(process: subprocess.Popen[str], port: int, store: Store) -> None:
