@@ -1,6 +1,6 @@
 """An SSH tunnel that lives as long as it is needed, to the socket of the store's gateway.
 
-Whatever address, port and certificate the gateway has for others: the socket is plain HTTP on the store itself.
+Its address, port and certificate are for others: the socket is plain HTTP, on the store itself.
 """
 
 from __future__ import annotations
