@@ -69,7 +69,7 @@ steps:
   description: Seconds from the beginning of the switch to the end of each step.
   returned: when there was a switch
   type: dict
-  sample: {begun: 0.0, created: 0.1, started: 0.4, gated: 41.2, committed: 41.2, routed: 41.3, drained: 44.0, removed: 44.6}
+  sample: {begun: 0.0, created: 0.1, started: 0.4, gated: 41.2, committed: 41.2, routed: 41.3, removed: 44.6}
 memory:
   description: What the refused server took and what the host had left, in bytes.
   returned: failure

@@ -109,6 +109,7 @@ def _verify(options: argparse.Namespace) -> Document:
     route = (node.gateway, active.slot)
     report = run_gate(node.docker, target_of(node, active), wait_seconds=0, route=route)
     remember_gate(node.paths, report.document)
+    publish_status(node)
     return report.document
 
 
