@@ -146,7 +146,12 @@ def test_a_container_that_an_interrupted_activation_left_is_not_vouched_for(
 
 def test_a_failed_load_ends_the_wait_at_once(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:
     ovms.configs = [{}, config_entry("LOADING"), config_entry("LOADING", "FAILED_PRECONDITION")]
-    assert "LOADING, FAILED_PRECONDITION" in failure(gate(engine, target, wait=60), "state")
+    engine.log += [
+        "[..][error][f.cpp:1] Error during initialization exception: core:97:",
+        "Incorrect weights!",
+    ]
+    said = failure(gate(engine, target, wait=60), "state")
+    assert said.endswith("LOADING, FAILED_PRECONDITION: core:97: Incorrect weights!")
 
 
 def test_a_load_that_takes_its_time_is_waited_for(engine: FakeEngine, target: Target, ovms: FakeOvms) -> None:

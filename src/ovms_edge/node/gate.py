@@ -16,6 +16,7 @@ from ovms_edge.node.container import RELEASE_LABEL, SPEC_LABEL
 from ovms_edge.node.docker import Docker, EngineLostError
 from ovms_edge.node.gate_report import Answered, Check, GateReport, Target
 from ovms_edge.node.gateway import Gateway
+from ovms_edge.node.own_words import last_error
 from ovms_edge.node.probe import Question, questions, warm_up
 from ovms_edge.node.slots import Slot
 from ovms_edge.ovms.client import Completion, OvmsRefusedError, OvmsUnreachableError
@@ -32,6 +33,10 @@ _END_POLL_SECONDS = 0.1
 # model_server v2025.4.1, src/modelmanager.cpp: logged once at start, by the devices the container really sees
 _DEVICES_MARK = "Available devices for Open VINO:"
 _SEE_LOG = "see log_tail, or docker logs {}"
+
+
+class _OvmsFailedError(EdgeError):
+    """OVMS itself gave up: its log says why."""
 
 
 def run_gate(docker: Docker, target: Target, wait_seconds: float, route: Route | None = None) -> GateReport:
@@ -53,8 +58,11 @@ def run_gate(docker: Docker, target: Target, wait_seconds: float, route: Route |
         try:
             report.checks.append(Check(step, True, action()))
         except EdgeError as error:
-            report.checks.append(Check(step, False, error.reason))
-            report.failure = (error.reason, error.remedy)
+            reason = error.reason
+            if isinstance(error, _OvmsFailedError):
+                reason += _own_words(docker, report)
+            report.checks.append(Check(step, False, reason))
+            report.failure = (reason, error.remedy)
             report.blames_release = not isinstance(error, EngineLostError)
             break
     return report
@@ -72,6 +80,16 @@ def log_tail(docker: Docker, container: str) -> list[str]:
         return list(docker.log_lines(container, tail=str(LOG_TAIL_LINES)))
     except EdgeError:
         return []
+
+
+def _own_words(docker: Docker, report: GateReport) -> str:
+    """Return what OVMS logged of its failure since it started, as the end of a sentence."""
+    since = _unix_time(report.container_started) if report.container_started else "0"
+    try:
+        said = last_error(docker.log_lines(report.target.container, since=since))
+    except EdgeError:
+        said = ""
+    return f": {said}" if said else ""
 
 
 def _check_container(docker: Docker, report: GateReport) -> str:
@@ -105,7 +123,7 @@ def _require_running(seen: dict[str, Any], name: str) -> None:
     if state["Status"] == "running":
         return
     memory = " (out of memory)" if state.get("OOMKilled") else ""
-    raise EdgeError(
+    raise _OvmsFailedError(
         f"container {name} is {state['Status']}, exit code {state['ExitCode']}{memory}", _SEE_LOG.format(name)
     )
 
@@ -124,7 +142,7 @@ def _wait_available(docker: Docker, report: GateReport, wait_seconds: float) -> 
             return f"AVAILABLE after {time.monotonic() - started:.1f} s"
         if entry and entry.failed:
             report.load_failed = True
-            raise EdgeError(
+            raise _OvmsFailedError(
                 f"OVMS could not load {settings.servable}: {entry.state}, {entry.error_code}",
                 see_log,
             )
@@ -145,7 +163,7 @@ def _require_not_restarted(docker: Docker, report: GateReport) -> None:
         raise EdgeError(f"container {name} was removed meanwhile", "call again")
     _require_running(seen, name)
     if seen["RestartCount"] != report.restarts or seen["State"]["StartedAt"] != report.container_started:
-        raise EdgeError(f"OVMS ended and was started again in container {name}", _SEE_LOG.format(name))
+        raise _OvmsFailedError(f"OVMS ended and was started again in container {name}", _SEE_LOG.format(name))
 
 
 def _check_listed(target: Target) -> str:
@@ -219,6 +237,8 @@ def _ask(docker: Docker, report: GateReport, question: Question, what: str) -> C
         while time.monotonic() < deadline:
             try:
                 _require_not_restarted(docker, report)
+            except (_OvmsFailedError, EngineLostError) as ended:
+                raise type(ended)(f"{ended.reason}, asked for {what}", ended.remedy) from error
             except EdgeError as ended:
                 raise EdgeError(f"{ended.reason}, asked for {what}", ended.remedy) from error
             time.sleep(_END_POLL_SECONDS)
