@@ -16,6 +16,7 @@ def line(level: str, text: str) -> str:
     ([line("info", "Loading"), "  more"], ""),
     ([line("error", "Couldn't start"), line("info", "ending"), "more"], "Couldn't start"),
     (["[error] no module"], "no module"),
+    ([line("error", "Error occurred in LLM executor: no memory."), line("error", "ends")], "no memory."),
     (
         [
             line("error", "Error during llm node initialization for models_path: /m exception: core.cpp:97:"),

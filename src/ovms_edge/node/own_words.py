@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 _ERROR = "[error]"
-# model_server v2025.4.1, src/llm/servable_initializer.cpp: "... exception: {}", of several lines as a rule
-_EXCEPTION = "exception: "
+# model_server v2025.4.1, src/llm/servable_initializer.cpp and language_model/continuous_batching/llm_executor.hpp:
+# what follows is the exception's text, of several lines as a rule
+_EXCEPTION = re.compile(r"exception: |Error occurred in LLM executor: ")
 _LONGEST = 300
 
 
@@ -19,8 +21,9 @@ def last_error(lines: Iterable[str]) -> str:
     kind = None
     for line in lines:
         if _ERROR in line:
-            kind = _EXCEPTION in line
-            found[kind] = line.partition(_EXCEPTION if kind else _ERROR)[2]
+            exception = _EXCEPTION.search(line)
+            kind = exception is not None
+            found[kind] = line[exception.end() :] if exception else line.partition(_ERROR)[2]
         elif line.startswith("["):
             kind = None
         elif kind is not None:
