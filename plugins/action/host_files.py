@@ -16,7 +16,7 @@ _CONTENTS = ("content", "merge", "source")
 
 def as_entry(file: dict[str, Any]) -> dict[str, Any]:
     """Return what the program on the host needs to know of one wanted file: a source goes by its digest."""
-    sent_as_it_is = ("path", "mode", "content", "merge", "secret")
+    sent_as_it_is = ("path", "mode", "group", "content", "merge", "secret", "validate")
     entry = {key: file[key] for key in sent_as_it_is if file[key] is not None}
     if file["source"] is not None:
         entry["sha256"] = hashlib.sha256(Path(file["source"]).read_bytes()).hexdigest()
@@ -28,7 +28,8 @@ def as_entry(file: dict[str, Any]) -> dict[str, Any]:
 def with_data(file: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of a file with a source, content and all."""
     data = base64.b64encode(Path(file["source"]).read_bytes()).decode()
-    return {"path": file["path"], "mode": file["mode"], "data": data}
+    kept = {key: file[key] for key in ("path", "mode", "group", "validate") if file[key] is not None}
+    return {**kept, "data": data}
 
 
 def as_result(changes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -63,10 +64,12 @@ class ActionModule(ActionBase):
                     "options": {
                         "path": {"type": "path", "required": True},
                         "mode": {"type": "str", "required": True},
+                        "group": {"type": "str"},
                         "content": {"type": "str"},
                         "merge": {"type": "dict"},
                         "source": {"type": "path"},
                         "secret": {"type": "bool"},
+                        "validate": {"type": "list", "elements": "str"},
                     },
                 },
                 "units": {"type": "list", "elements": "str", "default": []},

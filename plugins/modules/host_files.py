@@ -28,6 +28,9 @@ options:
         description: Permissions in octal, quoted.
         type: str
         required: true
+      group:
+        description: Whose group it is, by name, if not that of who runs it. Check mode does not need it yet.
+        type: str
       content:
         description:
           - The file's text.
@@ -44,6 +47,12 @@ options:
       secret:
         description: Leave the content out of diffs.
         type: bool
+      validate:
+        description:
+          - A command that tries new content before the old is replaced; C(%s) in it is the file to try.
+          - If it fails, the old content is kept, and no file after it is touched. Not run in check mode.
+        type: list
+        elements: str
   units:
     description:
       - Systemd units that are to be enabled and active once all files are there; systemd reads those first.

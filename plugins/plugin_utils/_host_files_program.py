@@ -8,6 +8,7 @@ A file is replaced by a finished one (write, fsync, rename), so a kill leaves th
 from __future__ import annotations
 
 import base64
+import grp
 import hashlib
 import json
 import os
@@ -61,7 +62,43 @@ def wanted_bytes(entry: dict[str, Any], old: bytes | None) -> bytes | None:
     return None
 
 
-def replace(path: Path, content: bytes, mode: int) -> None:
+def group_id(entry: dict[str, Any], check: bool) -> int:
+    """Return the number of the group that ``entry`` names, root's own if it names none.
+
+    A host that has no such group yet fails, but in a ``check``: what makes the group has not run there.
+    """
+    name = entry.get("group")
+    if name is None:
+        return os.getgid()
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        if check:
+            return os.getgid()
+        raise RefusedError(
+            f"{entry['path']} is to belong to group {name}, which the host has not; install what makes it"
+        ) from error
+
+
+def validate(path: str, argv: list[str], temporary: str) -> None:
+    """Run ``argv`` with ``temporary`` for ``%s``; raises RefusedError with what it says if it fails."""
+    command = [part.replace("%s", temporary) for part in argv]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+    except OSError as error:
+        raise RefusedError(
+            f"{path} could not be tried: {command[0]}: {error.strerror}; the old one was kept"
+        ) from error
+    if done.returncode:
+        said = done.stdout.decode(errors="replace").strip().replace(temporary, path)
+        raise RefusedError(
+            f"{path} is refused by {command[0]}, and the old one was kept: {said or 'no reason'}"
+        )
+
+
+def replace(path: Path, content: bytes, mode: int, group: int, argv: list[str] | None = None) -> None:
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -69,9 +106,11 @@ def replace(path: Path, content: bytes, mode: int) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             os.fchmod(handle, mode)
-            os.fchown(handle, os.getuid(), os.getgid())
+            os.fchown(handle, os.getuid(), group)
             file.flush()
             os.fsync(handle)
+        if argv:
+            validate(str(path), argv, name)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -83,38 +122,38 @@ def replace(path: Path, content: bytes, mode: int) -> None:
         os.close(directory)
 
 
-def fix_mode(path: Path, mode: int) -> None:
+def fix_mode(path: Path, mode: int, group: int) -> None:
+    os.chown(path, os.getuid(), group)
     path.chmod(mode)
-    os.chown(path, os.getuid(), os.getgid())
 
 
-def has_mode(path: Path, mode: int) -> bool:
+def has_mode(path: Path, mode: int, group: int) -> bool:
     found = path.stat()
-    return (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, os.getuid(), os.getgid())
+    return (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, os.getuid(), group)
 
 
-def apply_directory(path: Path, mode: int, check: bool) -> str | None:
+def apply_directory(path: Path, mode: int, group: int, check: bool) -> str | None:
     """Return what was to do (None: nothing)."""
     if not path.is_dir():
         if not check:
             path.mkdir(parents=True, exist_ok=True)
-            fix_mode(path, mode)
+            fix_mode(path, mode, group)
         return "created"
-    if not has_mode(path, mode):
+    if not has_mode(path, mode, group):
         if not check:
-            fix_mode(path, mode)
+            fix_mode(path, mode, group)
         return "mode"
     return None
 
 
-def apply_file(entry: dict[str, Any], mode: int, check: bool) -> dict[str, Any] | None:
+def apply_file(entry: dict[str, Any], mode: int, group: int, check: bool) -> dict[str, Any] | None:
     """Return the change made or to be made (None: none)."""
     path = Path(entry["path"])
     old = path.read_bytes() if path.exists() else None
     new = wanted_bytes(entry, old)
     if new is None or new != old:
         if new is not None and not check:
-            replace(path, new, mode)
+            replace(path, new, mode, group, entry.get("validate"))
         change = {"path": str(path), "what": "created" if old is None else "content"}
         if new is None:
             change["wants_data"] = True
@@ -122,9 +161,9 @@ def apply_file(entry: dict[str, Any], mode: int, check: bool) -> dict[str, Any] 
             change["before"] = (old or b"").decode(errors="replace")
             change["after"] = new.decode(errors="replace")
         return change
-    if not has_mode(path, mode):
+    if not has_mode(path, mode, group):
         if not check:
-            fix_mode(path, mode)
+            fix_mode(path, mode, group)
         return {"path": str(path), "what": "mode"}
     return None
 
@@ -196,12 +235,12 @@ def apply(entries: list[dict[str, Any]], check: bool, units: list[str] | None = 
     changes: list[dict[str, Any]] = []
     try:
         for entry in entries:
-            mode = int(entry["mode"], 8)
+            mode, group = int(entry["mode"], 8), group_id(entry, check)
             if entry.get("directory"):
-                what = apply_directory(Path(entry["path"]), mode, check)
+                what = apply_directory(Path(entry["path"]), mode, group, check)
                 change = {"path": entry["path"], "what": what} if what else None
             else:
-                change = apply_file(entry, mode, check)
+                change = apply_file(entry, mode, group, check)
             if change:
                 changes.append(change)
         if units and (check or not any(change.get("wants_data") for change in changes)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import grp
 import hashlib
 import json
 import os
@@ -125,3 +126,45 @@ def test_a_failing_write_keeps_the_old_file_and_leaves_no_litter(
     assert "No space left on device" in answer["msg"]
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_group_that_the_host_lacks_is_refused_but_no_obstacle_to_a_check(tmp_path: Path) -> None:
+    entry = content(tmp_path / "keys", "x", "0640", group="no-such-group")
+    assert changed([entry], check=True) == ["created"]
+    answer = program.apply([entry], check=False)
+    assert not answer["ok"]
+    assert "group no-such-group, which the host has not" in answer["msg"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_files_group_is_given_and_mended(tmp_path: Path) -> None:
+    # Root may give a file away; anybody else has a group to give it to.
+    found = grp.getgrnam("daemon") if os.getuid() == 0 else grp.getgrgid(os.getgid())
+    entry = content(tmp_path / "keys", "x", "0640", group=found.gr_name)
+    assert changed([entry]) == ["created"]
+    assert (tmp_path / "keys").stat().st_gid == found.gr_gid
+    assert mode_of(tmp_path / "keys") == "0640"
+    assert changed([entry]) == []
+
+
+def test_content_that_its_own_program_refuses_replaces_nothing(tmp_path: Path) -> None:
+    path, later = tmp_path / "config", tmp_path / "later"
+    path.write_text("good")
+    try_it = ["sh", "-c", 'grep -q good "$1" || { echo "line 1 of $1 is bad"; exit 1; }', "sh", "%s"]
+    answer = program.apply([content(path, "bad", validate=try_it), content(later, "x")], check=False)
+    assert not answer["ok"]
+    assert answer["msg"] == f"{path} is refused by sh, and the old one was kept: line 1 of {path} is bad"
+    assert (path.read_text(), later.exists()) == ("good", False)
+    assert list(tmp_path.iterdir()) == [path]
+    assert changed([content(path, "good too", validate=try_it)]) == ["content"]
+
+
+def test_a_program_that_is_missing_refuses_too(tmp_path: Path) -> None:
+    answer = program.apply([content(tmp_path / "f", "x", validate=["/no/such", "%s"])], check=False)
+    assert "could not be tried: /no/such: No such file or directory" in answer["msg"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_tries_nothing(tmp_path: Path) -> None:
+    entry = content(tmp_path / "f", "x", validate=["false"])
+    assert changed([entry], check=True) == ["created"]
