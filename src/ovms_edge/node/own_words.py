@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 _ERROR = "[error]"
-# model_server v2025.4.1, src/llm: servable_initializer.cpp, language_model/continuous_batching/llm_executor.hpp.
+# model_server v2025.4.1, src/llm/servable_initializer.cpp, .../continuous_batching/llm_executor.hpp.
 # What follows is the exception's text, of several lines as a rule.
 _EXCEPTION = re.compile(r"exception: |Error occurred in LLM executor: ")
 _LONGEST = 300
