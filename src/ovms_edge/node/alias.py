@@ -86,7 +86,8 @@ def _body(apps: Apps, image: str) -> dict[str, Any]:
     return {
         "Image": image,
         "User": _NOBODY,
-        "Cmd": ["/usr/sbin/haproxy", "-db", "-f", "/haproxy.cfg"],
+        # -W: a worker alone would be process 1 with no handler for SIGTERM, and hold up the host's shutdown
+        "Cmd": ["/usr/sbin/haproxy", "-W", "-db", "-f", "/haproxy.cfg"],
         "HostConfig": {
             "Mounts": [
                 {"Type": "bind", "Source": source, "Target": target, "ReadOnly": True}
