@@ -30,7 +30,7 @@ from ovms_edge.release.publish import publish_release
 from ovms_edge.release.sign import sign_release
 from tests.contract.support import png
 from tests.e2e import fault_store
-from tests.e2e.load import PICTURE, PROMPT
+from tests.e2e.load import MAX_TOKENS, PICTURE, PROMPT
 
 LANGUAGE_MODEL = "openvino_language_model"
 EMBEDDINGS = "openvino_text_embeddings_model"
@@ -42,7 +42,6 @@ TOKENIZER_FILES = (
     "tokenizer.json",
 )
 VOCABULARY = 512
-GOLDEN_TOKENS = 24
 PICTURE_FILE = "square.png"
 
 Change = Callable[[Path], None]
@@ -90,7 +89,7 @@ def golden_set(directory: Path, *, repeat: int = 1, **expect: Any) -> GoldenSet:
         "id": "square",
         "prompt": PROMPT,
         "images": [PICTURE_FILE],
-        "max_completion_tokens": GOLDEN_TOKENS,
+        "max_completion_tokens": MAX_TOKENS,
         "repeat": repeat,
         "expect": expect,
     }

@@ -27,6 +27,8 @@ PROMPT = "What is in the picture?"
 PICTURE = (56, 56, 200, 30, 30)  # width, height, red, green, blue
 # A batch rounds another way than a single request, so two answers of one model agree in their first words.
 SIGNATURE_CHARACTERS = 8
+MAX_TOKENS = 24
+PATIENCE = 180.0  # seconds for an answer, a hold included
 _READY_SECONDS = 60.0
 
 
@@ -155,9 +157,9 @@ class Load:
 
     endpoint: Endpoint
     clients: tuple[Client, ...] = CLIENTS
-    max_tokens: int = 24
+    max_tokens: int = MAX_TOKENS
     pause: float = 0.1
-    patience: float = 180.0
+    patience: float = PATIENCE
     _asked: list[Asked] = field(default_factory=list, init=False)
     _runs: list[Future[None]] = field(default_factory=list, init=False)
     _end: threading.Event = field(default_factory=threading.Event, init=False)
@@ -216,6 +218,12 @@ class Load:
                 with self._lock:
                     self._asked.append(asked)
                 self._end.wait(self.pause)
+
+
+def ask_once(endpoint: Endpoint, max_tokens: int = MAX_TOKENS, patience: float = PATIENCE) -> Asked:
+    """Ask what the load asks, once and over a connection of its own."""
+    with _Caller(endpoint, Client(streamed=False, kept=False), max_tokens, patience) as caller:
+        return caller.ask()
 
 
 class _Caller:
