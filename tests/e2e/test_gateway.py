@@ -333,12 +333,15 @@ def test_a_question_about_the_server_waits_for_no_answer_in_the_works(gateway: G
     assert max(question.result().json()["most_at_once"] for question in questions) <= 4
 
 
-def test_a_client_that_went_away_leaves_its_place_in_the_queue(gateway: Gateway) -> None:
+@pytest.mark.parametrize(("promised", "sent"), [(2, 2), (5_000_000, 50_000)], ids=["all", "part"])
+def test_a_client_that_goes_away_leaves_its_place_in_the_queue(
+    gateway: Gateway, promised: int, sent: int
+) -> None:
     gateway.up("a")
     gateway.route("hold")
-    gone = gateway.client()
-    connection = gone.connection()
-    connection.request("POST", CHAT, b"{}", gone.headers())
+    connection = gateway.client().connection()
+    headers = {**gateway.client().headers(), "Content-Length": str(promised)}
+    connection.request("POST", CHAT, b"{}" + b" " * (sent - 2), headers)
     gateway.until_waiting(1)
     connection.close()
     gateway.until_waiting(0)
@@ -357,6 +360,7 @@ def test_a_stream_comes_through_as_it_is_made(gateway: Gateway) -> None:
 
 
 def test_ovms_never_sees_the_key(gateway: Gateway) -> None:
+    gateway.up("a")
     assert "authorization" not in gateway.client().ask().json()["headers"]
 
 
@@ -394,6 +398,7 @@ def test_the_socket_for_applications_on_the_host_is_the_same_gateway(gateway: Ga
 
 
 def test_keys_change_without_a_restart_or_a_reload(gateway: Gateway) -> None:
+    gateway.up("a")
     before = gateway.pids()
     both = [{"name": "till-1", "key": KEY}, {"name": "till-2", "key": OTHER_KEY}]
     assert changed(gateway.play(ovms_gateway_api_keys=both)) == 1
@@ -410,6 +415,7 @@ def test_keys_change_without_a_restart_or_a_reload(gateway: Gateway) -> None:
 
 
 def test_the_log_has_a_line_a_request_and_no_secret(gateway: Gateway) -> None:
+    gateway.up("a")
     since, hostile = gateway.now(), '/v3/a"},{"key":"x\\\\'
     gateway.client().ask()
     gateway.client().request("GET", "/v1/config?token=in-the-query")

@@ -11,8 +11,10 @@ local SLOTS = { a = os.getenv("GATEWAY_SLOT_A"), b = os.getenv("GATEWAY_SLOT_B")
 local OVMS_PORT = 8000
 
 local POLL_MS = 20
--- One that did not ask for so long has gone: its client went away, and nobody tells us.
+-- One that did not ask for so long has gone: HAProxy ends what it sees the end of without a word.
 local GONE_SECONDS = 1
+-- How old the kernel's table of connections may be by which a client has gone.
+local TABLE_SECONDS = 0.5
 -- A server that a new HAProxy has taken over the checks of is asked anew after so long.
 local PROBE_SECONDS = 0.2
 -- How much of the body of a refused request is read, and for how long, before the answer.
@@ -27,6 +29,7 @@ local REFUSALS = {
     [411] = { "the length of the body is not given; send the header Content-Length" },
     [413] = { "the body is larger than " .. os.getenv("GATEWAY_MAX_BODY") .. " bytes; send smaller images" },
     [429] = { "the server has as many requests as it takes; try again later", { ["retry-after"] = "5" } },
+    [499] = { "the client went away" },
     [500] = { "the gateway cannot read its keys; see its log on the host", { ["retry-after"] = "30" } },
     [503] = { "no model is served at present; try again later", { ["retry-after"] = "10" } },
 }
@@ -77,6 +80,29 @@ local function up(txn, slot)
     return stopping and probe(slot)
 end
 
+-- While a request waits, HAProxy reads nothing of its client (the buffer is full, or it is 2.8 or later), and so does
+-- not see that it has gone. The kernel does, unless more of the body is under way than its own buffer takes. Of a
+-- client by IPv6 or by the socket of the host nothing is known.
+local connections = { at = 0, text = "" }
+
+local function gone(txn)
+    local a, b, c, d = txn.sf:src():match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$")
+    if not a then
+        return false
+    end
+    if seconds() - connections.at >= TABLE_SECONDS then
+        local file = io.open("/proc/net/tcp")
+        if not file then
+            return false
+        end
+        connections = { at = seconds(), text = file:read("a") }
+        file:close()
+    end
+    -- The address in the byte order of the machine, little-endian on all that OVMS runs on; 01: ESTABLISHED.
+    local remote = string.format(" %02X%02X%02X%02X:%04X 01 ", d, c, b, a, txn.sf:src_port())
+    return connections.text:find(remote, 1, true) == nil
+end
+
 -- Who waits for a place, in the order of arrival: number -> when it last asked.
 local waiting = {}
 local last_number = 0
@@ -93,7 +119,8 @@ local function ahead_of(number)
     return count
 end
 
--- Sets txn.slot once a slot is routed and up, and with `queued` has a place free; txn.refuse after HOLD_SECONDS.
+-- Sets txn.slot once a slot is routed and up, and with `queued` has a place free; txn.refuse after HOLD_SECONDS, or
+-- when the client has gone.
 local function wait(txn, queued)
     local started, number = seconds(), nil
     if queued then
@@ -114,6 +141,11 @@ local function wait(txn, queued)
         end
         if seconds() - started >= HOLD_SECONDS then
             txn:set_var("txn.refuse", 503)
+            break
+        end
+        -- Not at once: the table may be from before this connection.
+        if seconds() - started > TABLE_SECONDS and gone(txn) then
+            txn:set_var("txn.refuse", 499)
             break
         end
         if queued then
