@@ -57,7 +57,8 @@ model_release_ref: {release_ref(settings)}
 ovms_server_release: {release_ref(settings)}
 ovms_server_image: {settings.server_image}
 ovms_server_ovms_version: {OVMS_VERSION}
-ovms_server_bind_address: 0.0.0.0
+ovms_gateway_bind_address: 0.0.0.0
+ovms_gateway_allow_plain: true
 """
 
 

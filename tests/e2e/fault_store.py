@@ -80,9 +80,14 @@ class FaultStore:
         document: dict[str, Any] = json.loads(text)
         return document
 
+    def server(self) -> str:
+        """Return the name of the container that serves."""
+        state = json.loads(self.run("cat", "/var/lib/ovms-edge/state.json"))
+        return f"ovms-vlm-{state['active']['slot']}"
+
     def serving(self) -> Serving:
         facts = self.ask("facts")
-        state = json.loads(self.run("docker", "inspect", "--format", "{{json .}}", "ovms-vlm"))
+        state = json.loads(self.run("docker", "inspect", "--format", "{{json .}}", self.server()))
         return Serving(state["Id"], state["State"]["StartedAt"], facts["active"], facts["releases"])
 
     def wait_until_serving(self, struck: Callable[[], bool]) -> dict[str, Any]:

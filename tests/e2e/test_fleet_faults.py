@@ -52,7 +52,7 @@ def assert_refused(run: Run, *said: str) -> None:
 
 
 def kill_server(store: FaultStore) -> None:
-    store.shell("kill -9 $(docker inspect --format '{{.State.Pid}}' ovms-vlm)")
+    store.shell(f"kill -9 $(docker inspect --format '{{{{.State.Pid}}}}' {store.server()})")
 
 
 def kill_engine(store: FaultStore) -> None:
@@ -63,8 +63,13 @@ def restart_store(store: FaultStore) -> None:
     fault_store.lab("restart", store.name)
 
 
+SERVER_STARTED = (
+    "docker inspect --format {{.State.StartedAt}} $(docker ps --all --quiet --filter name=ovms-vlm)"
+)
+
+
 @pytest.mark.parametrize(("fault", "life"), [
-    (kill_server, "docker inspect --format '{{.State.StartedAt}}' ovms-vlm"),
+    (kill_server, SERVER_STARTED),
     (kill_engine, "pidof dockerd"),
     (restart_store, "stat --format %Z /proc/1"),
 ])  # fmt: skip

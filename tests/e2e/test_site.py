@@ -126,7 +126,7 @@ def test_store_that_does_not_serve_is_named_and_brought_back(
 ) -> None:
     report = tmp_path / "report.json"
     stopped = stores[-1]
-    stopped.run("docker", "stop", "ovms-vlm")
+    stopped.shell(f"systemctl stop ovms-edge-tend.timer && docker stop {stopped.server()}")
     try:
         run = playbook("playbooks/verify_fleet.yml", "-l", "stores", "-e", f"verify_report_file={report}")
     finally:

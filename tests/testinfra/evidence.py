@@ -8,14 +8,18 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import ssl
 import struct
 import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 NODE_CONFIG = Path("/etc/ovms-edge/node.json")
+GATEWAY_CONFIG = Path("/etc/ovms-edge/gateway.json")
 DOCKER_CONFIG = Path("/root/.docker/config.json")
+UNITS = ("ovms-edge-gateway.service", "ovms-edge-tend.timer")
 LOG_LINES = 40
 
 
@@ -46,8 +50,15 @@ def red_png(size: int = 64) -> bytes:
     )
 
 
-def request(address: str, port: int, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(address, port, timeout=400)
+def request(url: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    parts = urlsplit(url)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        # this host's own gateway: its certificate is for the name that clients use
+        context = ssl._create_unverified_context()  # noqa: S323
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=400, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=400)
     try:
         headers = {"Content-Type": "application/json"}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -59,7 +70,7 @@ def request(address: str, port: int, method: str, path: str, body: Any = None) -
         connection.close()
 
 
-def chat(address: str, port: int, servable: str, stream: bool) -> dict[str, Any]:
+def chat(url: str, servable: str, stream: bool) -> dict[str, Any]:
     image = "data:image/png;base64," + base64.b64encode(red_png()).decode()
     question = [
         {"type": "text", "text": "What colour is this?"},
@@ -73,12 +84,24 @@ def chat(address: str, port: int, servable: str, stream: bool) -> dict[str, Any]
         "temperature": 0,
         "stream": stream,
     }
-    return request(address, port, "POST", "/v3/chat/completions", body)
+    return request(url, "POST", "/v3/chat/completions", body)
 
 
-def inspect(container: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(output("docker", "inspect", container))[0]
-    return found
+def inspect(container: str) -> dict[str, Any] | None:
+    found: list[dict[str, Any]] = json.loads(output("docker", "inspect", container) or "[]")
+    return found[0] if found else None
+
+
+def containers() -> list[str]:
+    # no --format: Ansible takes two braces for a template of its own
+    return sorted(line.split()[-1] for line in output("docker", "ps", "--all").splitlines()[1:])
+
+
+def answering_url(gateway: dict[str, Any], slot: str) -> str:
+    """Return the gateway, or OVMS itself where it wants a key: this host has the keys' digests only."""
+    if request(gateway["url"], "GET", "/v1/config")["status"] != 401:
+        return gateway["url"]
+    return f"http://{gateway['slots'][slot]}:8000"
 
 
 def passwords() -> list[str]:
@@ -116,22 +139,27 @@ def collect(paths: list[str]) -> dict[str, Any]:
     config = json.loads(NODE_CONFIG.read_text())
     state_dir = Path(config["state_dir"])
     active = json.loads((state_dir / "state.json").read_text())["active"]
-    settings = active["settings"]
-    container, port = settings["container"], settings["port"]
-    address = "127.0.0.1" if settings["bind_address"] == "0.0.0.0" else settings["bind_address"]  # noqa: S104
+    gateway = json.loads(GATEWAY_CONFIG.read_text())
+    container, url = f"ovms-vlm-{active['slot']}", answering_url(gateway, active["slot"])
     return {
         "active": active,
+        "gateway": gateway,
+        "gateway_health": request(gateway["url"], "GET", "/health"),
+        "route": Path(gateway["route_file"]).read_text().strip(),
+        "alias": inspect("ovms-edge-alias"),
+        "containers": containers(),
         "facts": json.loads(output("/usr/local/bin/ovms-node", "facts", "--json")),
         "files": {path: file_facts(Path(path.format(state_dir=state_dir))) for path in paths},
         "release_modes": release_modes(state_dir / "releases"),
         "container": inspect(container),
-        "network": json.loads(output("docker", "network", "inspect", settings["network"]))[0],
+        "network": json.loads(output("docker", "network", "inspect", gateway["network"]))[0],
         "docker_enabled": output("systemctl", "is-enabled", "docker.service").strip(),
         "docker_active": output("systemctl", "is-active", "docker.service").strip(),
-        "config_status": request(address, port, "GET", "/v1/config"),
-        "models": request(address, port, "GET", "/v3/models"),
-        "chat": chat(address, port, active["servable"], stream=False),
-        "chat_streamed": chat(address, port, active["servable"], stream=True),
+        "units": {unit: output("systemctl", "is-active", unit).strip() for unit in UNITS},
+        "config_status": request(url, "GET", "/v1/config"),
+        "models": request(url, "GET", "/v3/models"),
+        "chat": chat(url, active["servable"], stream=False),
+        "chat_streamed": chat(url, active["servable"], stream=True),
         "secret_in": places_with_secrets(container, state_dir),
         "passwords": len(passwords()),
         "log": output("docker", "logs", "--tail", str(LOG_LINES), container),

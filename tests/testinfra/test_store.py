@@ -90,24 +90,44 @@ def test_server_is_given_a_rest_port_and_no_grpc_port(evidence: Evidence) -> Non
     assert "--port" not in command
 
 
-def test_port_is_published_as_the_settings_say(evidence: Evidence) -> None:
-    settings = evidence["active"]["settings"]
-    (binding,) = evidence["container"]["HostConfig"]["PortBindings"].values()
-    assert binding == [{"HostIp": settings["bind_address"], "HostPort": str(settings["port"])}]
+def test_server_is_found_at_the_address_of_its_slot_and_publishes_no_port(evidence: Evidence) -> None:
+    gateway, container = evidence["gateway"], evidence["container"]
+    assert not container["HostConfig"]["PortBindings"]
+    (network,) = container["NetworkSettings"]["Networks"].items()
+    address = gateway["slots"][evidence["active"]["slot"]]
+    assert (network[0], network[1]["IPAddress"]) == (gateway["network"], address)
 
 
-def test_applications_find_the_server_by_its_alias(evidence: Evidence) -> None:
-    settings = evidence["active"]["settings"]
-    networks = evidence["container"]["NetworkSettings"]["Networks"]
-    assert list(networks) == [settings["network"]]
-    assert settings["alias"] in networks[settings["network"]]["Aliases"]
+def test_only_one_server_is_there(evidence: Evidence) -> None:
+    servers = [name for name in evidence["containers"] if name.startswith("ovms-vlm-")]
+    assert servers == [f"ovms-vlm-{evidence['active']['slot']}"]
+
+
+def test_gateway_sends_requests_to_what_is_active(evidence: Evidence) -> None:
+    slot = evidence["active"]["slot"]
+    assert evidence["route"] == slot
+    assert evidence["gateway_health"] == {"status": 200, "body": f"{slot}\n"}
+
+
+def test_applications_find_the_gateway_by_its_alias(evidence: Evidence) -> None:
+    apps, alias = evidence["gateway"]["apps"], evidence["alias"]
+    if apps is None:
+        assert alias is None
+        return
+    assert alias["State"]["Running"]
+    networks = alias["NetworkSettings"]["Networks"]
+    assert list(networks) == [apps["network"]]
+    assert apps["alias"] in networks[apps["network"]]["Aliases"]
+    assert all(not mount["RW"] for mount in alias["Mounts"])
 
 
 def test_servers_network_has_no_way_out(evidence: Evidence) -> None:
-    network = evidence["network"]
-    assert (
-        network["Internal"] or network["Options"]["com.docker.network.bridge.enable_ip_masquerade"] == "false"
-    )
+    assert evidence["network"]["Internal"]
+
+
+@pytest.mark.parametrize("unit", ["ovms-edge-gateway.service", "ovms-edge-tend.timer"])
+def test_unit_runs(evidence: Evidence, unit: str) -> None:
+    assert evidence["units"][unit] == "active"
 
 
 @pytest.mark.parametrize(("what", "value"), [("docker_enabled", "enabled"), ("docker_active", "active")])
