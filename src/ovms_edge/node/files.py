@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
@@ -25,7 +27,10 @@ def write_atomic(path: Path, data: bytes, mode: int, *, durable: bool = True) ->
     Not ``durable``: for what is soon written again, since a power cut may leave neither old nor new.
     """
     new = path.with_name(f".{path.name}.new")
-    with open(new, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
+    with (
+        naming(path),
+        open(new, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as stream,
+    ):
         os.fchmod(stream.fileno(), mode)
         stream.write(data)
         if durable:
@@ -34,6 +39,17 @@ def write_atomic(path: Path, data: bytes, mode: int, *, durable: bool = True) ->
     new.rename(path)
     if durable:
         sync_directory(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name ``path`` in an OSError that names no file: a full disk is told by write, which knows none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def sync_tree(root: Path) -> None:

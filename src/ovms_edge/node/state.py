@@ -10,7 +10,7 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.golden import Times
-from ovms_edge.node.files import write_atomic
+from ovms_edge.node.files import naming, write_atomic
 from ovms_edge.node.output import utc_now
 from ovms_edge.node.run import run_id
 from ovms_edge.node.slots import Slot
@@ -134,8 +134,9 @@ def record(journal: Path, event: str, **details: object) -> None:
     line = json.dumps({"time": utc_now(), "event": event, "run": run_id(), **details}) + "\n"
     descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, line.encode())
-        os.fsync(descriptor)
+        with naming(journal):
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
