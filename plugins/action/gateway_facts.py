@@ -44,6 +44,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "subnet": {"type": "str", "required": True},
                 "url": {"type": "str", "required": True},
+                "binds": {"type": "list", "elements": "str", "default": []},
                 "wait_seconds": {"type": "int", "default": 0},
             }
         )

@@ -21,6 +21,11 @@ options:
     description: How the host itself reaches the gateway. Its certificate is not verified.
     type: str
     required: true
+  binds:
+    description: Where the gateway is to listen, each as ADDRESS:PORT.
+    type: list
+    elements: str
+    default: []
   wait_seconds:
     description:
       - Wait so long at most until the gateway runs by the configuration that is on the disk.
@@ -71,6 +76,12 @@ overlaps:
   type: list
   elements: str
   sample: [172.31.0.0/16 dev tun0]
+taken:
+  description: Of C(binds) those where another process listens, and which.
+  returned: success
+  type: list
+  elements: str
+  sample: ["0.0.0.0:8002 (python3, pid 711)"]
 certificate:
   description:
     - The names that it was generated for, null for one that was given.

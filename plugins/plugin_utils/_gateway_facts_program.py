@@ -17,6 +17,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ SETTINGS = Path("etc/ovms-edge/gateway.json")
 CONFIG = Path("etc/ovms-edge/gateway/haproxy.cfg")
 CERTIFICATE = Path("etc/ovms-edge/gateway/certificate.pem")
 ROUTES = Path("proc/net/route")
+LISTENERS = (Path("proc/net/tcp"), Path("proc/net/tcp6"))
+LISTENS = "0A"  # TCP_LISTEN, include/net/tcp_states.h
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 
 # What the role writes into the first line of a certificate that it generates.
 GENERATED_FOR = "# generated for: "
@@ -60,6 +64,62 @@ def overlaps(subnet: str, table: str, own: str | None) -> list[str]:
         for device, network in routes_in(table)
         if network.overlaps(wanted) and str(network) != own
     ]
+
+
+def listeners_in(table: str) -> list[tuple[str, int, str]]:
+    """Return address, port and inode of each listening socket in ``/proc/net/tcp`` or ``tcp6``."""
+    found = []
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        digits, _, port = fields[1].partition(":")
+        if fields[3] == LISTENS:
+            words = (bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8))
+            found.append((str(ipaddress.ip_address(b"".join(words))), int(port, 16), fields[9]))
+    return found
+
+
+def in_the_way(bind: str, address: str, port: int) -> bool:
+    """Whether nobody can listen at ``bind`` (``ADDRESS:PORT``) beside a listener at ``address``, ``port``."""
+    wanted, _, wanted_port = bind.rpartition(":")
+    addresses = {wanted.strip("[]"), address}
+    return int(wanted_port) == port and (len(addresses) == 1 or bool(addresses & EVERYWHERE))
+
+
+def taken(binds: list[str], root: Path) -> list[str]:
+    """Return of the places in ``binds`` those where others listen than the gateway, and who does."""
+    tables = [text_of(root / name) or "" for name in LISTENERS]
+    there = [listener for table in tables for listener in listeners_in(table)]
+    hits = [
+        (bind, inode) for bind in binds for address, port, inode in there if in_the_way(bind, address, port)
+    ]
+    if not hits:
+        return []
+    holders = {inode: process for process in (root / "proc").glob("[0-9]*") for inode in sockets_of(process)}
+    return sorted(
+        {
+            f"{bind} ({name_of(holders.get(inode))})"
+            for bind, inode in hits
+            if inode not in holders or UNIT not in (text_of(holders[inode] / "cgroup") or "")
+        }
+    )
+
+
+def sockets_of(process: Path) -> list[str]:
+    """Return the inodes of a process's sockets; what goes away meanwhile is none."""
+    found = []
+    with suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):
+                target = str(link.readlink())
+                if target.startswith("socket:["):
+                    found.append(target[len("socket:[") : -1])
+    return found
+
+
+def name_of(process: Path | None) -> str:
+    if process is None:
+        return "a process that cannot be seen"
+    return f"{(text_of(process / 'comm') or '').strip()}, pid {process.name}"
 
 
 def config_in(text: str) -> str | None:
@@ -148,7 +208,9 @@ def running(url: str, root: Path) -> dict[str, Any]:
     return {"unit": unit, "answer": answer, "current": config is not None and answer.get("config") == config}
 
 
-def facts(subnet: str, url: str, wait_seconds: float = 0, root: str = "/") -> dict[str, Any]:
+def facts(
+    subnet: str, url: str, binds: list[str] | None = None, wait_seconds: float = 0, root: str = "/"
+) -> dict[str, Any]:
     """Return what the host has of a gateway, and what would be in its way.
 
     Waits at most ``wait_seconds`` until the gateway runs with the configuration on the disk.
@@ -163,6 +225,7 @@ def facts(subnet: str, url: str, wait_seconds: float = 0, root: str = "/") -> di
         "haproxy": version_in(said(HAPROXY, "-v")) if Path(HAPROXY).exists() else None,
         "openssl": shutil.which("openssl") is not None,
         "overlaps": overlaps(subnet, text_of(base / ROUTES) or "", own_subnet(base)),
+        "taken": taken(binds or [], base),
         "certificate": certificate_state(base),
         **state,
     }

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,37 @@ def test_a_configuration_that_was_not_taken_up_is_told_with_the_place_to_look(
     text = action.not_current({"answer": answer})
     assert said in text
     assert "journalctl -u ovms-edge-gateway" in text
+
+
+@pytest.mark.parametrize(
+    ("bind", "address", "port", "conflict"),
+    [
+        ("127.0.0.1:8002", "127.0.0.1", 8002, True),
+        ("0.0.0.0:8002", "127.0.0.1", 8002, True),
+        ("127.0.0.1:8002", "::", 8002, True),
+        ("[::1]:8002", "::1", 8002, True),
+        ("127.0.0.1:8002", "172.17.0.1", 8002, False),
+        ("0.0.0.0:8002", "0.0.0.0", 8003, False),  # noqa: S104
+    ],
+)
+def test_two_listeners_that_cannot_be_at_once(bind: str, address: str, port: int, conflict: bool) -> None:
+    assert program.in_the_way(bind, address, port) is conflict
+
+
+def test_listeners_are_read_from_the_kernels_tables() -> None:
+    head = "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode\n"
+    four = "0: 0100007F:1F42 00000000:0000 0A 0:0 0:0 0 0 0 711 1\n"
+    open_ = "1: 0100007F:1F42 0100007F:9999 01 0:0 0:0 0 0 0 712 1\n"
+    six = "0: 00000000000000000000000001000000:1F42 0:0 0A 0:0 0:0 0 0 0 713 1\n"
+    assert program.listeners_in(head + four + open_) == [("127.0.0.1", 8002, "711")]
+    assert program.listeners_in(head + six) == [("::1", 8002, "713")]
+    assert program.listeners_in("") == []
+
+
+def test_who_listens_where_the_gateway_is_to_listen_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert program.taken([f"0.0.0.0:{port}"], Path("/")) == [
+            f"0.0.0.0:{port} ({Path('/proc/self/comm').read_text().strip()}, pid {os.getpid()})"
+        ]
+    assert program.taken([f"0.0.0.0:{port}"], Path("/")) == []
