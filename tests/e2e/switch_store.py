@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,23 +40,43 @@ class SwitchStore(FaultStore):
 
     def node(self, *words: str, stdin: object = None) -> dict[str, Any]:
         """Return the document of ``ovms-node WORDS``, which may well be a refusal."""
-        text = self.say("/usr/local/bin/ovms-node", *words, "--json", stdin=stdin)
+        return self.document("/usr/local/bin/ovms-node", *words, stdin=stdin)
+
+    def document(self, *command: str, stdin: object = None) -> dict[str, Any]:
+        done = self._tried((*command, "--json"), stdin)
         try:
-            document: dict[str, Any] = json.loads(text)
+            document: dict[str, Any] = json.loads(done.stdout)
         except ValueError as error:
-            raise AssertionError(f"ovms-node {' '.join(words)}: no document: {text!r}") from error
+            raise AssertionError(
+                f"{' '.join(command)} says {done.stdout!r} and {done.stderr[-1000:]!r}"
+            ) from error
         return document
 
     def say(self, *command: str, stdin: object = None) -> str:
         """Return the standard output of a command, whatever its exit status; ``stdin`` is given as JSON."""
+        return self._tried(command, stdin).stdout
+
+    def _tried(self, command: tuple[str, ...], stdin: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [ROOT / "lab/lab", "exec", self.name, *command],
             cwd=ROOT,
             input="" if stdin is None else json.dumps(stdin),
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
-        ).stdout
+        )
+
+    def put(self, path: str, text: str) -> None:
+        """Replace the content of a file on the store."""
+        subprocess.run(
+            [ROOT / "lab/lab", "exec", self.name, "sh", "-c", f"cat > {path}.new && mv {path}.new {path}"],
+            input=text, cwd=ROOT, text=True, check=True,
+        )  # fmt: skip
+
+    def power_off(self) -> None:
+        """End all that runs on the store at once, without a word; ``lab restart`` starts it."""
+        container = f"{os.environ.get('OVMS_LAB_NAME', 'ovms-lab')}-{self.name}"
+        subprocess.run(["docker", "kill", container], check=True, capture_output=True)
 
     def stage(self, ref: ReleaseRef) -> None:
         document = self.node("stage", str(ref))
