@@ -6,10 +6,10 @@ NODE_TOOL := roles/node_agent/files/ovms-node
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule bench lock clean
+.PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule bench bench-switch lock clean
 
 help: ## Show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: ## Three lab stores, from bare to serving, on this machine
 	@lab/demo
@@ -57,6 +57,9 @@ molecule: venv node-tool ## The default Molecule scenario on a lab store of its 
 
 bench: venv ## Controller CPU per store, on the running lab
 	@$(BIN)/python benchmarks/controller_cost.py
+
+bench-switch: venv node-tool ## What switches cost requests, in both tiers and beside OVMS's reload
+	@$(BIN)/python benchmarks/switch.py
 
 lock: venv ## Resolve pyproject.toml into constraints.txt
 	@$(BIN)/python tools/lock.py
