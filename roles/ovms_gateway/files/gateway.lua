@@ -17,21 +17,20 @@ local GONE_SECONDS = 1
 local TABLE_SECONDS = 0.5
 -- A server that a new HAProxy has taken over the checks of is asked anew after so long.
 local PROBE_SECONDS = 0.2
--- How much of the body of a refused request is read, and for how long, before the answer.
+-- How much of the body of a refused request is read, and for how long if its length is not known, before the answer.
 local DRAIN_BYTES = 256 * 1024 * 1024
 local DRAIN_SECONDS = 60
 local DRAIN_PIECE = 64 * 1024
 
 local REFUSALS = {
     [401] = { "no key, or none that is known here; send the header `Authorization: Bearer KEY`",
-              { ["www-authenticate"] = 'Bearer realm="ovms-edge"' } },
+              'www-authenticate: Bearer realm="ovms-edge"\r\n' },
     [403] = { "this path and method are not let through; ask the administrator of the host" },
     [411] = { "the length of the body is not given; send the header Content-Length" },
     [413] = { "the body is larger than " .. os.getenv("GATEWAY_MAX_BODY") .. " bytes; send smaller images" },
-    [429] = { "the server has as many requests as it takes; try again later", { ["retry-after"] = "5" } },
-    [499] = { "the client went away" },
-    [500] = { "the gateway cannot read its keys; see its log on the host", { ["retry-after"] = "30" } },
-    [503] = { "no model is served at present; try again later", { ["retry-after"] = "10" } },
+    [429] = { "the server has as many requests as it takes; try again later", "retry-after: 5\r\n" },
+    [500] = { "the gateway cannot read its keys; see its log on the host", "retry-after: 30\r\n" },
+    [503] = { "no model is served at present; try again later", "retry-after: 10\r\n" },
 }
 
 local function seconds()
@@ -119,8 +118,8 @@ local function ahead_of(number)
     return count
 end
 
--- Sets txn.slot once a slot is routed and up, and with `queued` has a place free; txn.refuse after HOLD_SECONDS, or
--- when the client has gone.
+-- Sets txn.slot once a slot is routed and up, and with `queued` has a place free; does not after HOLD_SECONDS, or if the
+-- client has gone.
 local function wait(txn, queued)
     local started, number = seconds(), nil
     if queued then
@@ -140,12 +139,10 @@ local function wait(txn, queued)
             end
         end
         if seconds() - started >= HOLD_SECONDS then
-            txn:set_var("txn.refuse", 503)
             break
         end
         -- Not at once: the table may be from before this connection.
         if seconds() - started > TABLE_SECONDS and gone(txn) then
-            txn:set_var("txn.refuse", 499)
             break
         end
         if queued then
@@ -192,35 +189,53 @@ core.register_action("gateway_authorize", { "http-req" }, function(txn)
     end
 end)
 
--- HAProxy's own refusals close the connection at once, and a client that is still sending sees that instead of the
--- answer. So what it sends is read first.
-local function drain(applet)
+-- The server of refusals, reached by a socket as any other. HAProxy's own refusals close the connection at once, and a
+-- client that is still sending sees that instead of the answer; so what it sends is read first, through HAProxy as to
+-- any server. (A service in HTTP mode would be shorter, and can wait for ever for a chunk that has come: 2.4 to 2.8.)
+local function drop(applet, size)
+    while size > 0 do
+        local piece = applet:receive(math.min(size, DRAIN_PIECE))
+        if not piece or #piece == 0 then
+            return false
+        end
+        size = size - #piece
+    end
+    return true
+end
+
+local function drain(applet, length, chunked)
+    if not chunked then
+        drop(applet, math.min(length, DRAIN_BYTES))
+        return
+    end
     local read, ends = 0, seconds() + DRAIN_SECONDS
     while read < DRAIN_BYTES and seconds() < ends do
-        local piece = applet:receive(DRAIN_PIECE)
-        if piece == nil or #piece == 0 then
+        local size = tonumber((applet:getline() or ""):match("^%x+"), 16)
+        if not size or size == 0 or not drop(applet, size + 2) then
             return
         end
-        read = read + #piece
+        read = read + size
     end
 end
 
-core.register_service("gateway_refuse", "http", function(applet)
-    local status = tonumber(applet:get_var("txn.refuse")) or 503
-    local reason, headers = table.unpack(REFUSALS[status] or REFUSALS[503])
+core.register_service("gateway_refuse", "tcp", function(applet)
+    local found, name, value = {}, nil, nil
+    applet:getline()
+    repeat
+        name, value = (applet:getline() or ""):match("^([^:]+): *(.-)\r?\n$")
+        if name then
+            found[name:lower()] = value
+        end
+    until not name
     -- A client that asks first sends nothing more after this.
-    if not applet.headers["expect"] then
-        drain(applet)
+    if not found["expect"] then
+        drain(applet, tonumber(found["content-length"]) or 0, found["transfer-encoding"])
     end
+    local status = tonumber(found["gateway-refuse"])
+    local reason, header = table.unpack(REFUSALS[status] or REFUSALS[503])
     local body = '{"error": "' .. reason .. '"}\n'
-    applet:set_status(status)
-    for name, value in pairs(headers or {}) do
-        applet:add_header(name, value)
-    end
-    applet:add_header("content-type", "application/json")
-    applet:add_header("content-length", tostring(#body))
-    applet:start_response()
-    applet:send(body)
+    applet:send("HTTP/1.1 " .. (REFUSALS[status] and status or 503) .. " \r\n" .. (header or "")
+        .. "content-type: application/json\r\ncontent-length: " .. #body .. "\r\nconnection: close\r\n\r\n" .. body)
 end)
 
 core.register_service("gateway_health", "http", function(applet)
