@@ -33,6 +33,7 @@ EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 
 # What the role writes into the first line of a certificate that it generates.
 GENERATED_FOR = "# generated for: "
+UNREACHABLE = "*"  # the device of such a route in /proc/net/route
 RENEW_SECONDS = 30 * 24 * 3600
 ANSWER_SECONDS = 5.0
 POLL_SECONDS = 0.1
@@ -57,12 +58,16 @@ def routes_in(table: str) -> list[tuple[str, ipaddress.IPv4Network]]:
 
 
 def overlaps(subnet: str, table: str, own: str | None) -> list[str]:
-    """Return the routes of others that ``subnet`` overlaps; ``own`` is the subnet that is ours already."""
-    wanted = ipaddress.IPv4Network(subnet)
+    """Return the routes of others that ``subnet`` overlaps; ``own`` is the subnet that is ours already.
+
+    So is one that the gateway's unit has made unreachable by other ways than the network of OVMS.
+    """
+    wanted, routes = ipaddress.IPv4Network(subnet), routes_in(table)
+    ours = {own, *(str(network) for device, network in routes if device == UNREACHABLE)}
     return [
         f"{network} dev {device}"
-        for device, network in routes_in(table)
-        if network.overlaps(wanted) and str(network) != own
+        for device, network in routes
+        if network.overlaps(wanted) and str(network) not in ours
     ]
 
 

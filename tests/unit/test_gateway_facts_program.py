@@ -14,6 +14,7 @@ SUBNET = "172.31.253.0/29"
 HEAD = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
 DEFAULT = "eth0 00000000 014DD50A 0003 0 0 0 00000000 0 0 0\n"
 BRIDGE = "br-1 00FD1FAC 00000000 0001 0 0 0 F8FFFFFF 0 0 0\n"  # 172.31.253.0/29
+UNREACHABLE = BRIDGE.replace("br-1", "*")
 TUNNEL = "tun0 00001FAC 00000000 0001 0 0 0 0000FFFF 0 0 0\n"  # 172.31.0.0/16
 OTHER = "eth0 004DD50A 00000000 0001 0 0 0 00FFFFFF 0 0 0\n"  # 10.213.77.0/24
 
@@ -39,6 +40,8 @@ def test_the_version_is_read_from_what_haproxy_says(said: str, version: str | No
         (TUNNEL, SUBNET, ["172.31.0.0/16 dev tun0"]),
         (BRIDGE, None, ["172.31.253.0/29 dev br-1"]),
         (BRIDGE, SUBNET, []),
+        (BRIDGE + UNREACHABLE, None, []),  # gateway.json was lost
+        (TUNNEL + UNREACHABLE, None, ["172.31.0.0/16 dev tun0"]),
         ("", None, []),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.drain import connections_to, drained
+from ovms_edge.node.facts import installed_gateway
 from ovms_edge.node.gateway import Gateway, load_gateway
 from tests.loopback import serving
 
@@ -124,3 +125,12 @@ def test_a_server_is_drained_once_the_last_connection_has_ended() -> None:
         started = time.monotonic()
         assert drained("127.0.0.1", port, 5)
         assert 0.4 <= time.monotonic() - started < 2
+
+
+def test_facts_go_on_without_settings_that_the_role_has_to_mend(tmp_path: Path) -> None:
+    damaged = tmp_path / "gateway.json"
+    assert installed_gateway(damaged) is None
+    damaged.write_text("{")
+    assert installed_gateway(damaged) is None
+    damaged.write_text(json.dumps(DOCUMENT))
+    assert installed_gateway(damaged) == load_gateway(damaged)

@@ -15,7 +15,7 @@ from ovms_edge.node.docker import Docker
 from ovms_edge.node.gateway import Gateway, load_gateway
 from ovms_edge.node.gpu import find_gpu
 from ovms_edge.node.host import clock_synchronized, memory_bytes, os_release
-from ovms_edge.node.output import utc_now
+from ovms_edge.node.output import log, utc_now
 from ovms_edge.node.paths import StatePaths, existing_parent
 from ovms_edge.node.releases import staged_releases
 from ovms_edge.node.settings import parse_server_settings
@@ -68,8 +68,14 @@ def collect_facts(state_dir: Path, sysfs_root: Path, gateway_file: Path) -> dict
 
 
 def installed_gateway(gateway_file: Path) -> Gateway | None:
-    """Return the gateway, None on a host that has none yet."""
-    return load_gateway(gateway_file) if gateway_file.exists() else None
+    """Return the gateway, None on a host that has none yet, or whose settings the role has to mend."""
+    if not gateway_file.exists():
+        return None
+    try:
+        return load_gateway(gateway_file)
+    except EdgeError as error:
+        log(f"left out: {error}")
+        return None
 
 
 def server_facts(docker: Docker, gateway: Gateway | None, active: Deployment | None) -> dict[str, Any] | None:
