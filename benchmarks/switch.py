@@ -6,10 +6,11 @@
 On the machine of a running lab (`make demo`). Makes a store of its own with two releases, switches between
 them under a load of four clients (streaming and not, on kept and on new connections), and removes it.
 Times in ms. `quiet` is the same load with no switch, `longest` the longest that a request took. For tier B
-`own` is what the servers took themselves (drain of the old, load and gate of the new), and `beyond` what the
-slowest request took more than that, of the switch where it was the most. `flip` counts only the part of
-tier A in which requests go over: before it the new model loads on the same processor. The peer edits
-graph.pbtxt and config.json and posts /v1/config/reload on a plain container of the same image.
+`own` is what the servers took themselves (drain of the old; start, load and gate of the new), and `beyond`
+what the slowest request took more than that, its answer included, of the switch where it was the most.
+`flip` counts only the part of tier A in which requests go over: before it the new model loads on the same
+processor. The peer edits graph.pbtxt and config.json and posts /v1/config/reload on a plain container of the
+same image.
 Exits with 1 if a request failed, or tier B took more than 500 ms beyond. All of it is measured on the lab's
 stand-in for OVMS, on a CPU that server, load and switch share: it tells what a switch adds, not how fast
 OVMS is.

@@ -25,9 +25,9 @@ class Switch:
 
     @property
     def own_seconds(self) -> float:
-        """Return what the servers themselves took: the drain of the old, load and gate of the new."""
+        """Return what the servers themselves took: the drain of the old; start, load and gate of the new."""
         steps = self.steps
-        return steps["drained"] - steps["held"] + steps["gated"] - steps["started"]
+        return steps["drained"] - steps["held"] + steps["gated"] - steps["stopped"]
 
     @property
     def flip(self) -> Interval:
