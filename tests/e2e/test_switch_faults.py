@@ -1,7 +1,7 @@
 """Whatever dies at any step of a switch, the store ends in old or new: verified, alone, serving.
 
-By default each step in one tier, with the faults taking turns; OVMS_EDGE_ALL_FAULTS=1 is every fault at every
-step of both.
+By default the steps at which the most is at stake, with the faults taking turns; OVMS_EDGE_ALL_FAULTS=1 is every
+fault at every step of both tiers.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ STEPS = {
     "back": ("failed", "candidate-removed", "old-started", "old-gated", "back-routed"),
 }
 BY_DEFAULT = {
-    "A": ("committed", "started", "routed", "drained", "removed"),
-    "B": ("begun", "created", "held", "drained", "stopped", "gated"),
-    "back": STEPS["back"],
+    "A": ("committed", "started", "drained"),
+    "B": ("created", "held", "stopped", "gated"),
+    "back": ("candidate-removed", "old-started", "old-gated"),
 }
 RECOVERY_SECONDS = 120.0
 
