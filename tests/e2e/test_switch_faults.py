@@ -1,7 +1,7 @@
 """Whatever dies at any step of a switch, the store ends in old or new: verified, alone, serving.
 
-By default the steps at which the most is at stake, with the faults taking turns; OVMS_EDGE_ALL_FAULTS=1 is every
-fault at every step of both tiers.
+By default the steps at which the most is at stake, with the faults taking turns. OVMS_EDGE_ALL_FAULTS=1:
+every fault at every step of both tiers.
 """
 
 from __future__ import annotations
