@@ -1,25 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.ovms.edge.plugins.plugin_utils import _gateway_facts_program
-
-
-def parse_answer(stdout: str, stderr: str) -> dict[str, Any]:
-    """Return the document that the program printed as Ansible's result; a failed one if it printed none."""
-    try:
-        document = json.loads(stdout)
-        if not isinstance(document, dict):
-            raise ValueError("not a document")
-    except ValueError:
-        said = (stderr or stdout).strip() or "nothing"
-        return {"failed": True, "msg": f"python3 on the host failed: {said}; install Debian's python3 there"}
-    return {"changed": False, **document}
+from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import NoAnswerError, ask_host
 
 
 def not_current(document: dict[str, Any]) -> str:
@@ -48,13 +35,11 @@ class ActionModule(ActionBase):
                 "wait_seconds": {"type": "int", "default": 0},
             }
         )
-        program = Path(_gateway_facts_program.__file__).read_text()
-        request = json.dumps(json.dumps(args))
-        done = self._low_level_execute_command(
-            "python3 -", in_data=f"{program}\nprint(json.dumps(facts(**json.loads({request}))))\n"
-        )
-        result.update(parse_answer(done["stdout"], done["stderr"]))
-        if args["wait_seconds"] and not result.get("failed") and not result["current"]:
+        try:
+            result.update(changed=False, **ask_host(self, _gateway_facts_program, "facts", args))
+        except NoAnswerError as error:
+            return {**result, "failed": True, "msg": f"{error}; install Debian's python3 there"}
+        if args["wait_seconds"] and not result["current"]:
             result.update(failed=True, msg=not_current(result))
         known = task_vars or {}
         result["address"] = str(known.get("ansible_host") or known.get("inventory_hostname") or "")

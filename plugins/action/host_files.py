@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.ovms.edge.plugins.plugin_utils import _host_files_program
+from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import NoAnswerError, ask_host
 
 _CONTENTS = ("content", "merge", "source")
 
@@ -93,16 +93,8 @@ class ActionModule(ActionBase):
         return result
 
     def _send(self, entries: list[dict[str, Any]], units: list[str]) -> dict[str, Any]:
-        # The program and the wanted files travel on standard input: nothing secret is in a process list.
         wanted = {"entries": entries, "check": bool(self._task.check_mode), "units": units}
-        request = json.dumps(json.dumps(wanted))
-        program = Path(_host_files_program.__file__).read_text()
-        done = self._low_level_execute_command(
-            "python3 -", in_data=f"{program}\nprint(json.dumps(apply(**json.loads({request}))))\n"
-        )
         try:
-            answer: dict[str, Any] = json.loads(done["stdout"])
-        except ValueError:
-            said = (done["stderr"] or done["stdout"]).strip() or "nothing"
-            answer = {"ok": False, "msg": f"python3 on the host failed: {said}", "changes": []}
-        return answer
+            return ask_host(self, _host_files_program, "apply", wanted)
+        except NoAnswerError as error:
+            return {"ok": False, "msg": str(error), "changes": []}

@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.ovms.edge.plugins.action import gateway_facts as action
 from ansible_collections.ovms.edge.plugins.plugin_utils import _gateway_facts_program as program
+from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import NoAnswerError, parse_answer
 
 SUBNET = "172.31.253.0/29"
 HEAD = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
@@ -82,9 +83,8 @@ def test_the_digest_of_a_configuration_is_found_in_it() -> None:
 
 
 def test_no_answer_of_the_host_is_a_failure_that_says_what_came_instead() -> None:
-    result = action.parse_answer("", "sudo: a password is required\n")
-    assert result["failed"] is True
-    assert "sudo: a password is required" in result["msg"]
+    with pytest.raises(NoAnswerError, match="sudo: a password is required"):
+        parse_answer("", "sudo: a password is required\n")
 
 
 @pytest.mark.parametrize(
