@@ -30,7 +30,6 @@ def collect_facts(state_dir: Path, sysfs_root: Path, gateway_file: Path) -> dict
     """Return the document of docs/contracts.md. Sizes in bytes; works with nothing installed."""
     paths = StatePaths(state_dir)
     total, available = memory_bytes()
-    stat = os.statvfs(existing_parent(state_dir))
     gpu = find_gpu(sysfs_root)
     state = load_state(paths.state)
     docker = Docker()
@@ -49,22 +48,33 @@ def collect_facts(state_dir: Path, sysfs_root: Path, gateway_file: Path) -> dict
         "kernel": platform.release(),
         "python": platform.python_version(),
         "memory": {"total_bytes": total, "available_bytes": available},
-        "disk": {
-            "path": str(state_dir),
-            "total_bytes": stat.f_blocks * stat.f_frsize,
-            "free_bytes": stat.f_bavail * stat.f_frsize,
-        },
+        "disk": disk_facts(state_dir),
         "clock": {"utc": utc_now(), "synchronized": clock_synchronized()},
         "gpu": asdict(gpu) if gpu else None,
         "docker": _docker(docker),
-        "releases": [
-            {"release": str(staged.manifest.ref), "bytes": staged.manifest.total_bytes}
-            for staged in staged_releases(paths)
-        ],
+        "releases": release_facts(paths),
         "active": _deployment(state.active),
         "previous": _deployment(state.previous),
         "server": server_facts(docker, gateway, state.active),
     }
+
+
+def disk_facts(state_dir: Path) -> dict[str, Any]:
+    """Return the state directory's disk, in bytes."""
+    stat = os.statvfs(existing_parent(state_dir))
+    return {
+        "path": str(state_dir),
+        "total_bytes": stat.f_blocks * stat.f_frsize,
+        "free_bytes": stat.f_bavail * stat.f_frsize,
+    }
+
+
+def release_facts(paths: StatePaths) -> list[dict[str, Any]]:
+    """Return each release that is complete here, with its size in bytes."""
+    return [
+        {"release": str(staged.manifest.ref), "bytes": staged.manifest.total_bytes}
+        for staged in staged_releases(paths)
+    ]
 
 
 def installed_gateway(gateway_file: Path) -> Gateway | None:

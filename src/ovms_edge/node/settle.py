@@ -17,10 +17,11 @@ from ovms_edge.node.switching import SettleStep, settle_steps
 
 @dataclass(frozen=True)
 class Settled:
-    """``gate`` is that of what is active, None where it served all along."""
+    """``lacking``: what is active has no container. ``gate`` is its own, None where it served all along."""
 
     state: State
     steps: tuple[SettleStep, ...]
+    lacking: bool
     gate: GateReport | None = None
 
 
@@ -30,7 +31,9 @@ def settle(node: Node, state: State) -> Settled:
     Raises EdgeError for what the engine refuses; what does not pass the gate is in the result.
     """
     server = Server(node)
-    steps = settle_steps(state, find_containers(node))
+    found = find_containers(node)
+    steps = settle_steps(state, found)
+    lacking = state.active is not None and not found.holds(state.active)
     report = None
     for step in steps:
         log(f"found in slots and state.json: {step.value}")
@@ -49,7 +52,7 @@ def settle(node: Node, state: State) -> Settled:
     if steps:
         names = [step.name.lower() for step in steps]
         record(node.paths.journal, "settled", steps=names, ok=report.ok if report else True)
-    return Settled(state, steps, report)
+    return Settled(state, steps, lacking, report)
 
 
 def _serve(node: Node, server: Server, active: Deployment) -> GateReport:

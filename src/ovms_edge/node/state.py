@@ -91,11 +91,15 @@ class State:
         return replace(self, pending=None, failed=(*others, failure)[-FAILURES_KEPT:])
 
     def with_active(self, active: Deployment) -> State:
-        """Return the state once ``active`` was gated; another one that it replaces is ``previous`` then."""
-        same = self.active is not None and self.active.spec == active.spec
+        """Return the state once ``active`` was gated.
+
+        Another one that it replaces is ``previous`` then; the same goes on as what it was, ``since`` when.
+        """
+        before = self.active
+        same = before is not None and before.spec == active.spec
         return State(
-            active=active,
-            previous=self.previous if same else self.active,
+            active=replace(active, since=before.since) if same and before else active,
+            previous=self.previous if same else before,
             failed=tuple(known for known in self.failed if known.spec != active.spec),
         )
 

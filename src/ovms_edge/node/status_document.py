@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.config import NodeConfig
+from ovms_edge.node.facts import disk_facts, release_facts
 from ovms_edge.node.failures import only_logged
 from ovms_edge.node.files import write_atomic
 from ovms_edge.node.history import keep_history, switch_history
 from ovms_edge.node.lock import exclusive
 from ovms_edge.node.metrics import prometheus_text
 from ovms_edge.node.output import log, utc_now
-from ovms_edge.node.paths import StatePaths, existing_parent
-from ovms_edge.node.releases import staged_releases
+from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.run import run_id
 from ovms_edge.node.state import Deployment, State
 
@@ -49,11 +48,8 @@ def status_document(
         "failed": [
             {"release": known.release, "reason": known.reason, "at": known.at} for known in state.failed
         ],
-        "disk": _disk(config.state_dir),
-        "releases": [
-            {"release": str(staged.manifest.ref), "bytes": staged.manifest.total_bytes}
-            for staged in staged_releases(paths)
-        ],
+        "disk": disk_facts(config.state_dir),
+        "releases": release_facts(paths),
     }
 
 
@@ -124,12 +120,3 @@ def _last_gate(path: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         log(f"{path} is damaged: {error!r}; the next gate writes it anew")
         return None
-
-
-def _disk(state_dir: Path) -> dict[str, Any]:
-    stat = os.statvfs(existing_parent(state_dir))
-    return {
-        "path": str(state_dir),
-        "total_bytes": stat.f_blocks * stat.f_frsize,
-        "free_bytes": stat.f_bavail * stat.f_frsize,
-    }

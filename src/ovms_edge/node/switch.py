@@ -23,7 +23,7 @@ from ovms_edge.node.releases import StagedRelease
 from ovms_edge.node.server import Server, find_containers
 from ovms_edge.node.settle import settle
 from ovms_edge.node.slots import Slot, container_name, other_slot
-from ovms_edge.node.state import Deployment, Pending, State, load_state, record, save_state
+from ovms_edge.node.state import Deployment, Pending, State, record, save_state
 from ovms_edge.node.status_document import remember_gate
 from ovms_edge.node.steps import Step, Steps
 from ovms_edge.node.switching import choose_tier
@@ -88,10 +88,10 @@ class Switch:
         if not report.ok:
             log(f"{report.reason}: making the container anew")
             return self._switch(state, slot, "B", places)
-        self._commit(state, slot, report)
+        after = self._commit(state, slot, report)
         self._server.vouch(slot)
         self._route(report, slot)
-        self._tell("repaired" if committed else self._event, report, slot, None)
+        self._tell("repaired" if committed else self._event, after, report, slot, None)
         return Outcome(report, not (whole and committed), None, self._steps.seconds)
 
     def _mend(self, slot: Slot) -> Places:
@@ -115,10 +115,11 @@ class Switch:
         save_state(self._node.paths.state, replace(state, pending=pending))
         record(self._node.paths.journal, "activating", release=ref, spec=spec, slot=slot, tier=tier)
         self._steps.reached(Step.BEGUN)
+        after = state
         try:
             report = self._load(state, slot, old, tier, places)
             if report.ok:
-                self._commit(state, slot, report)
+                after = self._commit(state, slot, report)
         except (EdgeError, OSError) as caught:
             error = edge_error(caught)
             failure = (error.reason, error.remedy)
@@ -134,7 +135,7 @@ class Switch:
         if old:
             with only_logged("the container that was replaced is still there; ovms-node tend removes it"):
                 self._retire(old, tier)
-        self._tell(self._event, report, slot, tier)
+        self._tell(self._event, after, report, slot, tier)
         return Outcome(report, True, tier, self._steps.seconds)
 
     def _load(self, state: State, slot: Slot, old: Slot | None, tier: Tier, places: Places) -> GateReport:
@@ -173,24 +174,25 @@ class Switch:
         self._server.dismiss(old)
         self._steps.reached(Step.REMOVED)
 
-    def _commit(self, state: State, slot: Slot, report: GateReport) -> None:
-        """From here on the container in ``slot`` is what is active."""
-        active, desired = state.active, self._desired
-        same = active is not None and active.spec == desired.spec
+    def _commit(self, state: State, slot: Slot, report: GateReport) -> State:
+        """Make the container in ``slot`` what is active, from here on; returns the state with it."""
+        desired = self._desired
         deployment = Deployment(
             release=str(desired.manifest.ref),
             servable=desired.settings.servable,
             settings=desired.settings.document(),
             spec=desired.spec,
             generation=desired.generation,
-            since=active.since if same and active else utc_now(),
+            since=utc_now(),
             summary=desired.summary,
             slot=slot,
             devices=report.devices,
             container_started=report.container_started,
             times=report.times,
         )
-        save_state(self._node.paths.state, state.with_active(deployment))
+        after = state.with_active(deployment)
+        save_state(self._node.paths.state, after)
+        return after
 
     def _route(self, report: GateReport, slot: Slot) -> None:
         """Send requests to ``slot``; raises ActivationError if the gateway does not do it."""
@@ -203,9 +205,9 @@ class Switch:
             document = {"changed": True, "serving": None, "gate": report.document}
             raise ActivationError(error.reason, error.remedy, document) from error
 
-    def _tell(self, event: str, report: GateReport, slot: Slot, tier: Tier | None) -> None:
+    def _tell(self, event: str, after: State, report: GateReport, slot: Slot, tier: Tier | None) -> None:
         with only_logged("what containers served from before is still there"):
-            prune_generations(self._node.paths, load_state(self._node.paths.state).generations)
+            prune_generations(self._node.paths, after.generations)
         record(
             self._node.paths.journal,
             event,

@@ -7,7 +7,6 @@ from typing import Any
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.alias import ensure_alias
 from ovms_edge.node.context import Node
-from ovms_edge.node.server import find_containers
 from ovms_edge.node.settle import settle
 from ovms_edge.node.state import load_state
 
@@ -23,7 +22,7 @@ def tend(node: Node) -> dict[str, Any]:
         "settled": [step.name.lower() for step in settled.steps],
         "active": active.release if active else None,
     }
-    if active and not find_containers(node).holds(active):
+    if active and settled.lacking:
         raise EdgeError(
             f"the container of {active.release} is gone", f"call ovms-node activate {active.release}"
         )
