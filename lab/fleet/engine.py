@@ -27,6 +27,7 @@ _DATA = tuple(
         "/run/containerd",
     )
 )
+_MOUNTS = Path("/proc/self/mounts")
 _GROUP = "docker"  # made by Debian's package, which leaves it behind
 _START_SECONDS = 60.0
 _STOP_SECONDS = 90.0
@@ -136,13 +137,22 @@ def require_known_empty(settings: Settings) -> None:
 def remove_data(settings: Settings) -> None:
     """Remove the engine's directories that came with the lab. Call when the engine's package is gone."""
     for path in made_by_lab(settings):
-        # dockerd mounts its data on itself, and one that was killed leaves the mount.
-        if succeeds(["mountpoint", "--quiet", str(path)]):
-            run(["umount", "--recursive", str(path)])
+        # dockerd mounts its data on itself and network namespaces on files; one that was killed leaves them
+        for mount in mounts_in(path, _MOUNTS.read_text()):
+            run(["umount", "--recursive", mount])
         if path.exists():
             shutil.rmtree(path)
     if files.read_json(_record(settings)).get("group") and _group_exists():
         run(["groupdel", _GROUP])
+
+
+def mounts_in(directory: Path, table: str) -> list[str]:
+    """Return what is mounted on ``directory`` or below it, but not what is below another one of these."""
+    found: list[Path] = []
+    for mount in sorted({Path(line.split()[1]) for line in table.splitlines()}):
+        if mount.is_relative_to(directory) and not any(mount.is_relative_to(other) for other in found):
+            found.append(mount)
+    return [str(mount) for mount in found]
 
 
 def _systemd() -> bool:

@@ -112,13 +112,26 @@ def test_data_that_nobody_looked_into_stays(settings: Settings, tmp_path: Path) 
     engine.require_known_empty(settings)
 
 
+def test_what_is_mounted_in_a_directory_is_found_once() -> None:
+    table = "".join(
+        f"nsfs {place} nsfs rw 0 0\n"
+        for place in ("/run/docker/netns/default", "/run/docker2", "/data/a/b", "/data/a", "/data/ab", "/")
+    )
+    assert engine.mounts_in(Path("/run/docker"), table) == ["/run/docker/netns/default"]
+    assert engine.mounts_in(Path("/data/a"), table) == ["/data/a"]
+    assert engine.mounts_in(Path("/data"), table) == ["/data/a", "/data/ab"]
+    assert engine.mounts_in(Path("/var"), table) == []
+
+
 def test_the_mount_that_a_killed_engine_leaves_on_its_data_goes_first(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
     asked = []
-    monkeypatch.setattr(engine, "succeeds", lambda command: command == ["mountpoint", "--quiet", str(data)])
+    table = tmp_path / "mounts"
+    table.write_text(f"/dev/vda {data} ext4 rw 0 0\noverlay {data}/overlay2/x/merged overlay rw 0 0\n")
+    monkeypatch.setattr(engine, "_MOUNTS", table)
     monkeypatch.setattr(engine, "run", lambda command: asked.append((command, data.exists())))
     files.write_json(settings.home / "host" / "engine.json", {"made": [str(data)]})
 
