@@ -152,8 +152,8 @@ def may_serve(case: Case, old: int) -> tuple[int, ...]:
 
 
 def load(two: Two, case: Case) -> AbstractContextManager[Load | None]:
-    """Return a load where no request may fail: the death of ``ovms-node`` is nothing to a client."""
-    return Load(two.store.endpoint()) if case.fault == "node" else nullcontext()
+    """Return a load where no request may fail: neither ``ovms-node`` nor the engine is in their way."""
+    return Load(two.store.endpoint()) if case.fault in ("node", "engine") else nullcontext()
 
 
 def recover(store: SwitchStore, by_itself: bool) -> None:

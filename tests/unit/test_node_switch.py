@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,19 @@ def test_a_container_that_hangs_is_made_anew(
     outcome = switch_to(node, "1").run(serving_first)
     assert (outcome.changed, outcome.tier) == (True, "B")
     assert engine.running() == [B]
+
+
+def test_a_boot_without_the_release_s_files_gives_requests_back_and_says_so(
+    node: Node, engine: FakeEngine, serving_first: State
+) -> None:
+    assert serving_first.active
+    shutil.rmtree(node.paths.release(ReleaseRef.parse(serving_first.active.release)))
+    node.gateway.route_file.unlink()
+    engine.boot()
+    with pytest.raises(EdgeError, match="vlm@1 serves but is no longer on this node"):
+        tend(node)
+    assert node.gateway.route() == "a"
+    assert engine.running() == [A]
 
 
 @pytest.mark.parametrize("boots", [False, True], ids=["process killed", "power cut"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ovms_edge.errors import EdgeError
 from ovms_edge.node.context import Node
 from ovms_edge.node.gate_report import GateReport
 from ovms_edge.node.output import log
@@ -60,10 +61,15 @@ def _serve(node: Node, server: Server, active: Deployment) -> GateReport:
 
     One that loads and then does not pass gets its requests back all the same: nothing better is here, and
     what it answers may be late only. One whose load failed is started anew, since OVMS does not try again.
+    One that cannot be put to the gate, since its release was taken away, is routed to and then reported.
     """
     server.vouch(active.slot)
     server.start(active.slot)
-    target = target_of(node, active)
+    try:
+        target = target_of(node, active)
+    except EdgeError:
+        server.route_to(active.slot)
+        raise
     report = server.gate(target)
     if report.load_failed:
         log(f"{report.reason}: starting it anew")
