@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible_collections.ovms.edge.plugins.plugin_utils._node_tool import (
     NodeToolAction,
@@ -13,9 +13,14 @@ from ansible_collections.ovms.edge.plugins.plugin_utils._node_tool import (
 class ActionModule(NodeToolAction):
     """See the documentation in plugins/modules/release_rollback.py."""
 
-    def answer(self, args: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - it takes none
-        check = ["--check"] if self.check_mode else []
+    argument_spec: ClassVar[dict[str, Any]] = {"leave": {"type": "str"}}
+
+    def answer(self, args: dict[str, Any]) -> dict[str, Any]:
+        options = [
+            *(["--check"] if self.check_mode else []),
+            *(["--from", args["leave"]] if args["leave"] else []),
+        ]
         try:
-            return as_result(self.call_tool("rollback", *check))
+            return as_result(self.call_tool("rollback", *options))
         except ToolMissingError:
             return {"failed": True, "msg": "nothing to go back to: ovms-node is not installed; run site.yml"}

@@ -11,6 +11,11 @@ author:
   - ovms-edge authors (@ovms-edge)
 description:
   - Asks C(ovms-node rollback) to serve what the host served before, and lets the gate decide.
+options:
+  leave:
+    description:
+      - The release to go back from. A host that serves another one stays as it is.
+    type: str
 extends_documentation_fragment: [ovms.edge.action]
 attributes:
   check_mode:
@@ -18,14 +23,19 @@ attributes:
   diff_mode:
     support: full
   idempotent:
-    support: none
+    support: partial
     details:
-      - Two calls lead back to where the first one began.
+      - With O(leave). Without it two calls lead back to where the first one began.
 """
 
 EXAMPLES = r"""
 - name: Go back
   ovms.edge.release_rollback:
+  become: true
+
+- name: Go back from what was withdrawn, where it serves
+  ovms.edge.release_rollback:
+    leave: qwen2.5-vl-7b-instruct-int8@1.1.0
   become: true
 """
 

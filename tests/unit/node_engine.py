@@ -74,6 +74,10 @@ class FakeEngine:
         self.called("policy", name, policy)
         self.containers[name]["HostConfig"]["RestartPolicy"] = {"Name": policy}
 
+    def set_cpu_shares(self, name: str, shares: int) -> None:
+        self.called("shares", name, str(shares))
+        self.containers[name]["HostConfig"]["CpuShares"] = shares
+
     def remove(self, name: str) -> None:
         self.called("remove", name)
         del self.containers[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from ovms_edge.node.cli import main
 from ovms_edge.node.config import NodeConfig, load_node_config
 from ovms_edge.node.container import Host, desired_server
 from ovms_edge.node.generation import build_generation
+from ovms_edge.node.lock import exclusive
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.releases import staged_release
 from ovms_edge.node.settings import parse_server_settings
+from ovms_edge.node.state import Deployment, State, save_state
 from tests.unit.node_depot import FakeDepot, Publisher, manifest_of, node_config, serve
 
 FILES = {"a.bin": b"weights", "sub/b.xml": b"<net/>"}
@@ -25,6 +28,7 @@ MANIFEST = manifest_of(FILES)
 @pytest.fixture
 def config_file(tmp_path: Path) -> Iterator[Path]:
     """A node's ``node.json`` with a depot that holds the release."""
+    (tmp_path / "gateway.json").write_text(json.dumps(GATEWAY))
     publisher = Publisher(tmp_path / "publisher")
     with serve(FakeDepot(auth="basic")) as depot:
         publisher.publish(depot, MANIFEST, FILES)
@@ -79,3 +83,39 @@ def test_what_the_operating_system_refuses_is_a_document(
     assert not document["ok"]
     assert document["reason"].endswith(str(state_dir))
     assert "then run ovms-node again" in document["remedy"]
+
+
+GATEWAY = {
+    "schema": 1,
+    "url": "http://127.0.0.1:8002",
+    "ca_file": None,
+    "network": "ovms-edge-server",
+    "subnet": "172.31.253.0/29",
+    "slots": {"a": "172.31.253.2", "b": "172.31.253.3"},
+    "route_file": "/run/ovms-edge-gateway/route",
+    "apps": None,
+}
+ACTIVE = Deployment("vlm@2", "s", {"image": "i"}, "spec", "2-spec", "t", {"cache_size": 2}, "a")
+
+
+def test_a_store_that_serves_something_else_does_not_go_back(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = StatePaths(load_node_config(config_file).state_dir)
+    paths.state.parent.mkdir(parents=True, exist_ok=True)
+    save_state(paths.state, State(active=ACTIVE, previous=replace(ACTIVE, release="vlm@1")))
+    options = ("--json", "--node-config", str(config_file))
+    for check in ((), ("--check",)):
+        assert main(["rollback", "--from", "vlm@3", *check, *options]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert (document["changed"], document["release"]) == (False, "vlm@2")
+
+
+def test_a_call_that_another_keeps_from_its_work_says_that_it_is_busy(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = StatePaths(load_node_config(config_file).state_dir)
+    with exclusive(paths.serve_lock, wait_seconds=0):
+        words = ("rollback", "--wait", "0", "--json", "--node-config", str(config_file))
+        assert main(list(words)) == 1
+    assert json.loads(capsys.readouterr().out)["busy"] is True

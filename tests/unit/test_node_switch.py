@@ -105,12 +105,12 @@ def test_the_tier_is_remembered(node: Node, serving_first: State) -> None:
 
 STEPS = {
     "A": [
-        *(f"create {B}", f"start {B}", f"policy {A} no", f"policy {B} always", "route b"),
-        *(f"stop {A}", f"remove {A}"),
+        *(f"create {B}", f"shares {B} 128", f"start {B}", f"shares {B} 1024"),
+        *(f"policy {A} no", f"policy {B} always", "route b", f"remove {A}"),
     ],
     "B": [
         *(f"create {B}", "route hold", f"stop {A}", f"start {B}", f"policy {A} no", f"policy {B} always"),
-        *("route b", f"stop {A}", f"remove {A}"),
+        *("route b", f"remove {A}"),
     ],
 }
 
@@ -135,10 +135,10 @@ def only_second_fails(ovms: FakeOvms, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let OVMS answer as another model while the container of vlm@2 is asked."""
     real = server_module.run_gate
 
-    def gate(docker: Docker, target: Target, wait_seconds: float) -> object:
+    def gate(docker: Docker, target: Target, wait_seconds: float, **beside: Any) -> object:
         good = target.manifest.version != "2"
         ovms.answers[CHAT] = (200, events("red", model=SERVABLE if good else "other"))
-        return real(docker, target, wait_seconds)
+        return real(docker, target, wait_seconds, **beside)
 
     monkeypatch.setattr(server_module, "run_gate", gate)
 

@@ -12,6 +12,7 @@ import ovms_edge
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.node.failures import ActivationError, edge_error
 from ovms_edge.node.journald import Journal, stderr_is_journal
+from ovms_edge.node.lock import BusyError
 from ovms_edge.node.options import Document, Parsers
 from ovms_edge.node.output import also_logged, emit, log
 from ovms_edge.node.run import begin_run, run_id
@@ -57,7 +58,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _refused(error: EdgeError, as_json: bool) -> int:
-    _fail({"ok": False, "reason": error.reason, "remedy": error.remedy}, as_json, error)
+    busy = {"busy": True} if isinstance(error, BusyError) else {}
+    _fail({"ok": False, "reason": error.reason, "remedy": error.remedy, **busy}, as_json, error)
     return 2 if isinstance(error, UsageError) else 1
 
 

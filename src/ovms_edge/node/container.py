@@ -29,6 +29,9 @@ SERVER_UID = 5000  # user ovms of the image (model_server v2025.4.1, Dockerfile.
 RESTART_POLICY = "always"
 PIDS_LIMIT = 1024
 STOP_TIMEOUT_SECONDS = 30
+# Docker's own, and those of a model that loads beside the one that serves: a ninth of what both want.
+CPU_SHARES = 1024
+LOADING_CPU_SHARES = 128
 _SPEC_DIGITS = 12
 
 

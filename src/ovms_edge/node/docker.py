@@ -101,6 +101,10 @@ class Docker:
             "POST", self._path(f"/containers/{quote(name)}/update"), {"RestartPolicy": {"Name": policy}}
         )
 
+    def set_cpu_shares(self, name: str, shares: int) -> None:
+        """Set how much of a busy processor the container gets; 1024 is what every container gets."""
+        self._call("POST", self._path(f"/containers/{quote(name)}/update"), {"CpuShares": shares})
+
     def memory_bytes(self, name: str) -> int | None:
         """Return what a running container takes; None if the engine does not say."""
         path = self._path(f"/containers/{quote(name)}/stats", **{"stream": "0", "one-shot": "1"})

@@ -39,15 +39,22 @@ class _OvmsFailedError(EdgeError):
     """OVMS itself gave up: its log says why."""
 
 
-def run_gate(docker: Docker, target: Target, wait_seconds: float, route: Route | None = None) -> GateReport:
+def run_gate(
+    docker: Docker,
+    target: Target,
+    wait_seconds: float,
+    route: Route | None = None,
+    loaded: Callable[[], None] = lambda: None,
+) -> GateReport:
     """Check the container of ``target``, waiting at most ``wait_seconds`` for the servable to load.
 
-    With ``route``, what the gateway does is checked too.
+    ``loaded`` is called when it has, before the first question. With ``route``, what the gateway does is
+    checked too.
     """
     report = GateReport(target)
     steps: list[tuple[str, Callable[[], str]]] = [
         ("container", lambda: _check_container(docker, report)),
-        ("state", lambda: _wait_available(docker, report, wait_seconds)),
+        ("state", lambda: _wait_available(docker, report, wait_seconds, loaded)),
         ("listed", lambda: _check_listed(target)),
         ("device", lambda: _check_device(docker, report)),
         ("answer", lambda: _check_answers(docker, report)),
@@ -128,7 +135,9 @@ def _require_running(seen: dict[str, Any], name: str) -> None:
     )
 
 
-def _wait_available(docker: Docker, report: GateReport, wait_seconds: float) -> str:
+def _wait_available(
+    docker: Docker, report: GateReport, wait_seconds: float, loaded: Callable[[], None]
+) -> str:
     settings, see_log = report.target.settings, _SEE_LOG.format(report.target.container)
     started = time.monotonic()
     while True:
@@ -139,6 +148,7 @@ def _wait_available(docker: Docker, report: GateReport, wait_seconds: float) -> 
             silence = error.reason
         report.state = entry.state if entry else None
         if entry and entry.available:
+            loaded()
             return f"AVAILABLE after {time.monotonic() - started:.1f} s"
         if entry and entry.failed:
             report.load_failed = True

@@ -37,6 +37,12 @@ def add_commands(parsers: Parsers) -> None:
     activate_.set_defaults(run=_activate, text=change_text)
 
     rollback = commands.add_parser("rollback", parents=[common, changes], help="serve what was active before")
+    rollback.add_argument(
+        "--from",
+        dest="leave",
+        metavar="NAME@VERSION",
+        help="only if this is active: to call again is safe then",
+    )
     rollback.set_defaults(run=_rollback, text=change_text)
 
     tend_ = commands.add_parser(
@@ -59,9 +65,12 @@ def _activate(options: argparse.Namespace) -> Document:
 
 
 def _rollback(options: argparse.Namespace) -> Document:
-    node = load_node(options.node_config)
+    node, leave = load_node(options.node_config), options.leave and ReleaseRef.parse(options.leave)
 
-    def request() -> Request:
+    def request() -> Request | None:
+        active = load_state(node.paths.state).active
+        if leave and active and active.release != str(leave):
+            return None
         previous = previous_deployment(node.paths)
         settings = requested_settings(node.paths, previous.settings)
         return Request(ReleaseRef.parse(previous.release), settings, event="rolled_back")
@@ -69,11 +78,14 @@ def _rollback(options: argparse.Namespace) -> Document:
     return _switch(node, options, request)
 
 
-def _switch(node: Node, options: argparse.Namespace, requested: Callable[[], Request]) -> Document:
-    """Do what ``requested`` says once nobody else changes this node."""
+def _switch(node: Node, options: argparse.Namespace, requested: Callable[[], Request | None]) -> Document:
+    """Do what ``requested`` says once nobody else changes this node; None: stay as it is."""
 
     def run() -> Document:
         request = requested()
+        if request is None:
+            active = load_state(node.paths.state).active
+            return {"ok": True, "changed": False, "release": active.release if active else None}
         source = Depot(node.config, Unhurried(), attempts=1)  # a store without a link must be able to switch
         status = last_status(node.config, source, request.ref.name, keep=not options.check)
         refuse_revoked(status, request.ref)

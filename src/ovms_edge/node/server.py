@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.manifest import ReleaseRef
-from ovms_edge.node.container import RESTART_POLICY, STOP_TIMEOUT_SECONDS, DesiredServer
+from ovms_edge.node.container import (
+    CPU_SHARES,
+    LOADING_CPU_SHARES,
+    RESTART_POLICY,
+    STOP_TIMEOUT_SECONDS,
+    DesiredServer,
+)
 from ovms_edge.node.context import Node
 from ovms_edge.node.drain import drained
 from ovms_edge.node.gate import run_gate
@@ -62,9 +68,18 @@ class Server:
         body = desired.body(places.models, places.cache, places.image, address)
         self._node.docker.create_container(container_name(slot), body)
 
-    def start(self, slot: Slot) -> None:
-        """Start the container; a running one is left alone."""
+    def start(self, slot: Slot, beside: bool = False) -> None:
+        """Start the container; a running one is left alone.
+
+        ``beside``: its load takes what the one that serves leaves of the processor.
+        """
+        if beside:
+            self._node.docker.set_cpu_shares(container_name(slot), LOADING_CPU_SHARES)
         self._node.docker.start(container_name(slot))
+
+    def end(self, slot: Slot) -> None:
+        """Stop the container, in which no request is left, at once."""
+        self._node.docker.stop(container_name(slot), 0)
 
     def stop(self, slot: Slot) -> None:
         """Stop the container, which has a while to end what it does."""
@@ -99,11 +114,14 @@ class Server:
         if not self.drained(slot, seconds):
             log(f"requests to {container_name(slot)} did not end within {seconds:.0f} s: cutting them")
 
-    def dismiss(self, slot: Slot) -> None:
-        """Stop the container and remove it."""
-        self.stop(slot)
-        self.remove(slot)
+    def gate(self, target: Target, beside: bool = False) -> GateReport:
+        """Put a container to the gate; its servable has ``start_timeout_seconds`` to load.
 
-    def gate(self, target: Target) -> GateReport:
-        """Put a container to the gate; its servable has ``start_timeout_seconds`` to load."""
-        return run_gate(self._node.docker, target, target.settings.start_timeout_seconds)
+        ``beside``: it was started so, and is asked as an equal of the one that serves.
+        """
+
+        def loaded() -> None:
+            if beside:
+                self._node.docker.set_cpu_shares(target.container, CPU_SHARES)
+
+        return run_gate(self._node.docker, target, target.settings.start_timeout_seconds, loaded=loaded)

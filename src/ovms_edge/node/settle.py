@@ -43,7 +43,7 @@ def settle(node: Node, state: State) -> Settled:
         elif state.active and step is SettleStep.RETIRE:
             settings = parse_server_settings(state.active.settings)
             server.end_requests(other_slot(state.active.slot), settings.drain_timeout_seconds)
-            server.dismiss(other_slot(state.active.slot))
+            server.remove(other_slot(state.active.slot))
         elif state.active:
             report = _serve(node, server, state.active)
             state = _with_start(state, report)

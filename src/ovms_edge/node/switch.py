@@ -149,11 +149,12 @@ class Switch:
             self._steps.reached(Step.HELD)
             self._drain(old)
             self._steps.reached(Step.DRAINED)
-            self._server.stop(old)
+            self._server.end(old)
             self._steps.reached(Step.STOPPED)
-        self._server.start(slot)
+        beside = tier == "A" and old is not None
+        self._server.start(slot, beside)
         self._steps.reached(Step.STARTED)
-        report = self._server.gate(self._target(state, slot))
+        report = self._server.gate(self._target(state, slot), beside)
         self._steps.reached(Step.GATED)
         return report
 
@@ -171,7 +172,7 @@ class Switch:
         if tier == "A":
             self._server.end_requests(old, self._settings.drain_timeout_seconds)
             self._steps.reached(Step.DRAINED)
-        self._server.dismiss(old)
+        self._server.remove(old)
         self._steps.reached(Step.REMOVED)
 
     def _commit(self, state: State, slot: Slot, report: GateReport) -> State:
