@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from ovms_edge.errors import UsageError
 from ovms_edge.node.known_keys import checked_object
+from ovms_edge.node.week import DAYS, Span, parse_days, parse_minute
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|M|G)bit")
 _UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
-_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
-_DAY_MINUTES = 24 * 60
-_WEEK_DAYS = len(DAYS)
+_WINDOW = "a window of transfer.schedule"
 
 
 def parse_rate(text: object, what: str = "rate") -> int | None:
@@ -38,25 +34,10 @@ def parse_rate(text: object, what: str = "rate") -> int | None:
 
 
 @dataclass(frozen=True)
-class Window:
-    """A rate from ``start`` to ``end`` (minutes of the day) on ``days`` (0: Monday).
+class Window(Span):
+    """A rate at some time of the week."""
 
-    An ``end`` that is not after ``start`` is on the next day.
-    """
-
-    days: frozenset[int]
-    start: int
-    end: int
     rate: int | None
-
-    def covers(self, weekday: int, minute: int) -> bool:
-        """Whether the window is open at ``minute`` of ``weekday``."""
-        if self.start < self.end:
-            return weekday in self.days and self.start <= minute < self.end
-        yesterday = (weekday - 1) % len(DAYS)
-        return (weekday in self.days and minute >= self.start) or (
-            yesterday in self.days and minute < self.end
-        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +61,7 @@ class Schedule:
         midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)
         edges = (
             midnight + timedelta(days=day, minutes=minute)
-            for day in range(_WEEK_DAYS + 1)
+            for day in range(len(DAYS) + 1)
             for minute in sorted({edge for window in self.windows for edge in (window.start, window.end)})
         )
         return next((edge for edge in edges if edge > wall and self.rate_at(edge) != rate), None)
@@ -97,33 +78,10 @@ def _window(entry: object) -> Window:
     document = checked_object(entry, ("days", "from", "to", "rate"), "transfer.schedule setting")
     for key in ("from", "to", "rate"):
         if key not in document:
-            raise UsageError(f"a window of transfer.schedule has no {key}", "write days, from, to and rate")
+            raise UsageError(f"{_WINDOW} has no {key}", "write days, from, to and rate")
     return Window(
-        _days(document.get("days", "mon-sun")),
-        _minute(document["from"]),
-        _minute(document["to"]),
-        parse_rate(document["rate"], "rate of a window of transfer.schedule"),
+        parse_days(document.get("days", "mon-sun"), _WINDOW),
+        parse_minute(document["from"], _WINDOW),
+        parse_minute(document["to"], _WINDOW),
+        parse_rate(document["rate"], f"rate of {_WINDOW}"),
     )
-
-
-def _days(text: Any) -> frozenset[int]:
-    days: set[int] = set()
-    for part in text.split(",") if isinstance(text, str) else ("",):
-        first, _, last = part.strip().lower().partition("-")
-        if first not in DAYS or (last or first) not in DAYS:
-            raise UsageError(
-                f"days of a window of transfer.schedule are {text!r}", "write such as mon-fri or sat,sun"
-            )
-        days.update(_span(DAYS.index(first), DAYS.index(last or first)))
-    return frozenset(days)
-
-
-def _span(first: int, last: int) -> Sequence[int]:
-    return [(first + step) % len(DAYS) for step in range((last - first) % len(DAYS) + 1)]
-
-
-def _minute(text: object) -> int:
-    match = _TIME.fullmatch(text) if isinstance(text, str) else None
-    if not match:
-        raise UsageError(f"time {text!r} of a window of transfer.schedule", "write HH:MM, such as 22:00")
-    return int(match[1]) * 60 + int(match[2]) if match[1] else _DAY_MINUTES
