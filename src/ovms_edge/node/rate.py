@@ -80,8 +80,8 @@ def _window(entry: object) -> Window:
         if key not in document:
             raise UsageError(f"{_WINDOW} has no {key}", "write days, from, to and rate")
     return Window(
-        parse_days(document.get("days", "mon-sun"), _WINDOW),
-        parse_minute(document["from"], _WINDOW),
-        parse_minute(document["to"], _WINDOW),
+        parse_days(document.get("days", "mon-sun"), f"days of {_WINDOW}"),
+        parse_minute(document["from"], f"time of {_WINDOW}"),
+        parse_minute(document["to"], f"time of {_WINDOW}"),
         parse_rate(document["rate"], f"rate of {_WINDOW}"),
     )

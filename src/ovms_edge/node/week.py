@@ -40,7 +40,7 @@ def parse_days(text: object, what: str) -> frozenset[int]:
     for part in text.split(",") if isinstance(text, str) else ("",):
         first, _, last = part.strip().lower().partition("-")
         if first not in DAYS or (last or first) not in DAYS:
-            raise UsageError(f"days of {what} are {text!r}", "write such as mon-fri or sat,sun")
+            raise UsageError(f"{what} are {text!r}", "write such as mon-fri or sat,sun")
         days.update(_through(DAYS.index(first), DAYS.index(last or first)))
     return frozenset(days)
 
@@ -49,7 +49,7 @@ def parse_minute(text: object, what: str) -> int:
     """Return the minute of the day of ``22:00``, up to ``24:00``; raises UsageError naming ``what``."""
     match = _TIME.fullmatch(text) if isinstance(text, str) else None
     if not match:
-        raise UsageError(f"time {text!r} of {what}", "write HH:MM, such as 22:00")
+        raise UsageError(f"{what} is {text!r}", "write HH:MM, such as 22:00")
     return int(match[1]) * 60 + int(match[2]) if match[1] else _DAY_MINUTES
 
 

@@ -1,0 +1,18 @@
+"""A store as a rollout sees it: what the inventory says of it that decides when its turn is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_TIMEZONE = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """``timezone`` is a name of the IANA time zone database; ``region`` and ``hardware`` are the fleet's own words."""
+
+    name: str
+    region: str = ""
+    timezone: str = DEFAULT_TIMEZONE
+    hardware: str = ""
+    tags: tuple[str, ...] = ()
