@@ -11,12 +11,14 @@ from ovms_edge.config_file import commands as config_commands
 from ovms_edge.errors import EdgeError, UsageError
 from ovms_edge.graph import commands as graph_commands
 from ovms_edge.release import commands as release_commands
+from ovms_edge.rollout import commands as rollout_commands
 
 GROUPS = (
     release_commands,
     graph_commands,
     config_commands,
     ask_commands,
+    rollout_commands,
     memory_command,
 )
 INTERRUPTED = 130  # what shells report for SIGINT

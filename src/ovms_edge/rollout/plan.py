@@ -141,7 +141,7 @@ def _store_document(store: Store) -> dict[str, Any]:
         "region": store.region,
         "timezone": store.timezone,
         "hardware": store.hardware,
-        "tags": list(store.tags),
+        "tags": sorted(set(store.tags)),
     }
 
 
