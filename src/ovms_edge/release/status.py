@@ -97,6 +97,16 @@ def change_status(depot: Depot, name: str, key: Path, change: Callable[[StatusLi
     return Issued(after, new=True)
 
 
+def revoke_release(depot: Depot, ref: ReleaseRef, reason: str, key: Path) -> str:
+    """Withdraw a release: no node stages or activates it; returns what came of it. Raises EdgeError."""
+    issued = change_status(
+        depot, ref.name, key, lambda status: status.revoking(ref.version, reason, utc_now())
+    )
+    entry = issued.status.revocation(ref.version)
+    state = "revoked" if issued.new else "already revoked"
+    return f"{ref} {state}: {entry.reason if entry else ''}, serial {issued.status.serial}"
+
+
 def utc_now() -> str:
     """Return the time, RFC 3339 in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -111,17 +111,12 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _revoke(options: argparse.Namespace) -> None:
-    from ovms_edge.release.status import change_status, utc_now
+    from ovms_edge.release.status import revoke_release
 
     ref, depot = ReleaseRef.parse(options.release), open_depot_of(options)
     if depot.get_manifest(ref) is None:
         sys.stderr.write(f"note: depot {depot.url} has no {ref}; it is revoked all the same\n")
-    issued = change_status(
-        depot, ref.name, options.key, lambda status: status.revoking(ref.version, options.reason, utc_now())
-    )
-    entry = issued.status.revocation(ref.version)
-    state = "revoked" if issued.new else "already revoked"
-    print(f"{ref} {state}: {entry.reason if entry else ''}, serial {issued.status.serial}")
+    print(revoke_release(depot, ref, options.reason, options.key))
 
 
 def _pin(options: argparse.Namespace) -> None:

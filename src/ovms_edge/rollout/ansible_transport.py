@@ -1,0 +1,124 @@
+"""The transport to real stores: the playbooks that a person would run, through ansible-runner.
+
+A controller that dies takes its runs with it: ansible-runner keeps ansible-playbook on a terminal of its own,
+which hangs up then. What a store was told it finishes by itself.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ansible_runner  # type: ignore[import-untyped]
+
+from ovms_edge.rollout.answers import Run
+from ovms_edge.rollout.transport import Kind, Order, Result
+
+_FORKS = 50
+_PLAYBOOKS = {
+    Kind.STAGE: "stage_release.yml",
+    Kind.ACTIVATE: "activate_release.yml",
+    Kind.VERIFY: "verify_fleet.yml",
+    Kind.BACK: "rollback_release.yml",
+}
+
+
+class AnsibleTransport:
+    """``project`` is the checkout whose playbooks run; ``logs`` keeps what runs that failed printed."""
+
+    def __init__(
+        self, project: Path, inventory: str, logs: Path, variables: dict[str, Any] | None = None
+    ) -> None:
+        self._project, self._inventory, self._logs = project, inventory, logs
+        self._variables = variables or {}
+        self._results: queue.Queue[Result] = queue.Queue()
+        self._threads: list[threading.Thread] = []
+        self._closing = threading.Event()
+
+    def send(self, orders: Sequence[Order]) -> None:
+        """Start one ansible-playbook for each order."""
+        for order in orders:
+            thread = threading.Thread(target=self._run, args=(order,), daemon=True)
+            thread.start()
+            self._threads = [running for running in self._threads if running.is_alive()] + [thread]
+
+    def results(self, seconds: float) -> list[Result]:
+        """Return what came in; waits at most ``seconds`` for the first."""
+        come: list[Result] = []
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                come.append(self._results.get(timeout=0 if come else max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                return come
+
+    def close(self) -> None:
+        """End the runs."""
+        self._closing.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, order: Order) -> None:
+        run = Run(order, time.monotonic())
+        private = Path(tempfile.mkdtemp(prefix="ovms-edge-run-"))
+        try:
+            done = ansible_runner.run(
+                private_data_dir=str(private),
+                project_dir=str(self._project),
+                playbook=str(self._project / "playbooks" / _PLAYBOOKS[order.kind]),
+                inventory=self._inventory,
+                limit=f"@{_listed(private, order)}",
+                extravars=self._extra_variables(order, private),
+                envvars={"ANSIBLE_CONFIG": str(self._project / "ansible.cfg")},
+                forks=min(_FORKS, len(order.stores)),
+                quiet=True,
+                event_handler=lambda event: self._heard(run, event),
+                cancel_callback=self._closing.is_set,
+            )
+            ended = f"ansible-playbook ended with status {done.rc}"
+            if done.rc:
+                self._keep(private, order)
+        except Exception as error:
+            ended = f"ansible-playbook could not run: {error}"
+            raise
+        finally:
+            if not self._closing.is_set():
+                for result in run.unheard(ended):
+                    self._results.put(result)
+            shutil.rmtree(private, ignore_errors=True)
+
+    def _heard(self, run: Run, event: dict[str, Any]) -> bool:
+        """Take an event in; returns whether ansible-runner is to keep it, in a file of its own."""
+        result = run.heard(event, time.monotonic())
+        if result:
+            self._results.put(result)
+        return False
+
+    def _extra_variables(self, order: Order, private: Path) -> dict[str, Any]:
+        return {
+            **self._variables,
+            "model_release_ref": order.release,
+            "ovms_server_release": order.release,
+            "ovms_server_retry": order.retry,
+            "rollback_from": order.release,
+            "verify_report_file": str(private / "verify.json"),
+        }
+
+    def _keep(self, private: Path, order: Order) -> None:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        for printed in private.glob("artifacts/*/stdout"):
+            name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{order.kind.value}.log"
+            shutil.copyfile(printed, self._logs / name)
+
+
+def _listed(private: Path, order: Order) -> Path:
+    """Return a file with the stores' names: thousands do not fit into an argument."""
+    path = private / "stores"
+    path.write_text("\n".join(order.stores) + "\n")
+    return path
