@@ -39,11 +39,11 @@ class AnsibleHosts:
         self._manager = InventoryManager(self._loader, sources, parse=False)
         with garbage_stays():
             self._read()
+        self._loader.forget()
         self._of_groups: dict[tuple[int, ...], dict[str, Any]] = {}
         self._may_have_files = _names_in_host_vars(sources)
-        plugins = {plugin.ansible_name for plugin in vars_loader.all()} | set(
-            constants.VARIABLE_PLUGINS_ENABLED
-        )
+        self._plugin_variables([])  # Ansible loads its vars plugins at the first use, unless they were listed
+        plugins = {plugin.ansible_name for plugin in vars_loader.all()} | set(constants.VARIABLE_PLUGINS_ENABLED)
         self._other_plugins = bool(plugins - _FILES)
 
     def matching(self, pattern: str) -> list[str]:
@@ -106,17 +106,18 @@ class _Loader(DataLoader):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._last: tuple[str, Any] | None = None
+        self._last: tuple[str, Any] = ("", None)
 
     def load(self, data: str, *args: Any, **options: Any) -> Any:
         """Return the content of YAML or JSON."""
-        if self._last and self._last[0] == data:  # each inventory plugin reads a file anew
-            return self._last[1]
-        content = _static(data)
-        if content is None:
-            content = super().load(data, *args, **options)
-        self._last = data, content
-        return content
+        if self._last[0] != data:  # one inventory plugin after the other reads the same file
+            self._last = data, _static(data)
+        content = self._last[1]
+        return super().load(data, *args, **options) if content is None else content
+
+    def forget(self) -> None:
+        """Free what was read last."""
+        self._last = ("", None)
 
     def load_from_file(self, *args: Any, **options: Any) -> Any:
         """Return the content of a file, not copied."""
@@ -136,11 +137,11 @@ class _StaticLoader(yaml.CSafeLoader):
 
 
 def _static(text: str) -> dict[str, Any] | None:
-    """Return the content of an inventory of plain YAML; None for anything else.
+    """Return the content of a file of plain YAML; None for anything else.
 
-    Anything else has templates, tags (!vault), keys that are there twice, or options of a plugin in it.
+    Anything else is JSON, options of a plugin, or has templates, tags (!vault) or keys that are there twice.
     """
-    if "{{" in text or "{%" in text or "{#" in text:
+    if text.lstrip()[:1] in ("{", "[") or any(mark in text for mark in ("{{", "{%", "{#")):
         return None
     try:
         content = yaml.load(str(text), _StaticLoader)  # noqa: S506 # a safe loader
@@ -150,12 +151,12 @@ def _static(text: str) -> dict[str, Any] | None:
 
 
 def _set_vault_secrets(loader: DataLoader) -> None:
-    """Give ``loader`` the passwords that Ansible's configuration names; nobody is asked for one."""
+    """Give ``loader`` the passwords that Ansible's configuration names."""
     identities, file = constants.DEFAULT_VAULT_IDENTITY_LIST, constants.DEFAULT_VAULT_PASSWORD_FILE
     if identities or file:
         from ansible.cli import CLI  # type: ignore[import-untyped] # slow, and sets up a command line
 
-        loader.set_vault_secrets(CLI.setup_vault_secrets(loader, identities, auto_prompt=False))
+        loader.set_vault_secrets(CLI.setup_vault_secrets(loader, list(identities), auto_prompt=False))
 
 
 def _names_in_host_vars(sources: list[str]) -> set[str]:
