@@ -39,6 +39,7 @@ def preview_document(plan: Plan, spec: Spec, survey: Survey | None, now: datetim
             _wave_document(plan, wave, times.begins, times.ends, times.rounds, _wanted(spec, plan, wave))
             for wave, times in zip(plan.waves, ahead.waves, strict=True)
         ],
+        "left_out": _left_out(plan, spec),
         "fetch_bytes": _fetch_bytes(plan, moved),
         "unsized": sum(name not in plan.fetch_bytes for name in moved),
         "surveyed": survey.at if survey else None,
@@ -85,6 +86,12 @@ def _wanted(spec: Spec, plan: Plan, wave: PlannedWave) -> int | None:
     return next((size.up(total) for size in sizes if size), None)
 
 
+def _left_out(plan: Plan, spec: Spec) -> list[str]:
+    """Return the waves for which no store was left."""
+    names = {wave.name for wave in plan.waves}
+    return [wave.name for wave in spec.waves if (f"{wave.name}-1" if wave.repeat else wave.name) not in names]
+
+
 def _fetch_bytes(plan: Plan, names: Sequence[str]) -> int | None:
     known = [plan.fetch_bytes[name] for name in names if name in plan.fetch_bytes]
     return sum(known) if known else None
@@ -107,7 +114,9 @@ def preview_text(document: Mapping[str, Any]) -> str:
     parts = [
         table(_summary(document)),
         "\n".join(_wave_table(document["waves"])),
-        "\n".join(_members(document["waves"])),
+        "\n".join(
+            [*_members(document["waves"]), *(f"{name}: no store is left" for name in document["left_out"])]
+        ),
         _reasons("cannot take it, and are left alone", document["unsuitable"]),
         _reasons("not reached; they catch up when they are", document["not_reached"]),
         _reasons("reached, and not known whether they can take it", document["not_known"]),

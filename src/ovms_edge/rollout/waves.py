@@ -32,8 +32,8 @@ def assign(
 ) -> list[Assigned]:
     """Return the waves with their stores, each store in one; ``matching``: names by pattern.
 
-    Within a wave stores are chosen by a digest of release and name, so that canaries differ from release to
-    release. Raises EdgeError for a wave that takes none, for stores that no wave takes, for a name that two
+    A wave for which no store at all is left is left out. Within a wave stores are chosen by a digest of release and name, so that canaries differ from release to
+    release. Raises EdgeError for a wave that fits none, for stores that no wave takes, for a name that two
     waves have.
     """
     left = sorted(stores, key=lambda store: _rank(release, store.name))
@@ -43,7 +43,7 @@ def assign(
         candidates = [store for store in left if _matches(wave, store, among)]
         wanted = None if wave.size is None else wave.size.up(len(stores))
         taken = list(_take(wave, candidates, wanted))
-        if not taken:
+        if left and not taken:
             raise EdgeError(
                 f"{wave.place}: wave {wave.name} takes no store: none that is left has its stores and tags",
                 "correct them, or take the wave out; unsuitable stores are in no wave",
