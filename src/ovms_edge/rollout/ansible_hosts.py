@@ -43,8 +43,8 @@ class AnsibleHosts:
         self._of_groups: dict[tuple[int, ...], dict[str, Any]] = {}
         self._may_have_files = _names_in_host_vars(sources)
         self._plugin_variables([])  # Ansible loads its vars plugins at the first use, unless they were listed
-        plugins = {plugin.ansible_name for plugin in vars_loader.all()} | set(constants.VARIABLE_PLUGINS_ENABLED)
-        self._other_plugins = bool(plugins - _FILES)
+        plugins = [plugin.ansible_name for plugin in vars_loader.all()]
+        self._other_plugins = bool({*plugins, *constants.VARIABLE_PLUGINS_ENABLED} - _FILES)
 
     def matching(self, pattern: str) -> list[str]:
         """Return the names of the hosts that match, in the order in which the sources first name them."""

@@ -40,16 +40,15 @@ class Inventory:
         from ovms_edge.rollout.ansible_hosts import AnsibleHosts
 
         sources = [str(path)] if path else [str(source) for source in constants.DEFAULT_HOST_LIST]
-        said = ", ".join(sources)
         missing = [source for source in sources if "," not in source and not Path(source).exists()]
         if missing:
             remedy = "correct -i" if path else "give one with -i, or name it in ansible.cfg"
             raise EdgeError(f"there is no inventory {missing[0]}", remedy)
+        said = ", ".join(sources)
         try:
             hosts = AnsibleHosts([_absolute(source) for source in sources], _NAMES)
         except AnsibleError as error:
-            remedy = f"try: ansible-inventory -i {sources[0]} --list"
-            raise EdgeError(f"Ansible cannot read the inventory {said}: {_line(error)}", remedy) from error
+            raise _unreadable(said, error) from error
         return cls(hosts, said)
 
     def stores(self, pattern: str) -> list[Store]:
@@ -58,21 +57,27 @@ class Inventory:
 
         from ovms_edge.rollout.ansible_hosts import garbage_stays
 
-        warnings = StringIO()
+        names = self._matching(pattern)
         try:
-            with redirect_stderr(warnings):
-                names = self._hosts.matching(pattern)
-            if not names:
-                raise EdgeError(
-                    f"no store in the inventory {self._said} matches {pattern!r}",
-                    "correct the pattern or -i; ansible-inventory --graph shows groups and hosts",
-                )
-            sys.stderr.write(warnings.getvalue())
             with garbage_stays():
                 return [self._store(name) for name in names]
         except AnsibleError as error:
-            remedy = f"correct it, or the file that it names, of the inventory {self._said}"
-            raise EdgeError(f"stores {pattern!r}: {_line(error)}", remedy) from error
+            raise _unreadable(self._said, error) from error
+
+    def _matching(self, pattern: str) -> list[str]:
+        from ansible.errors import AnsibleError
+
+        warnings = StringIO()
+        remedy = "correct the pattern or -i; ansible-inventory --graph shows groups and hosts"
+        try:
+            with redirect_stderr(warnings):
+                names = self._hosts.matching(pattern)
+        except AnsibleError as error:
+            raise EdgeError(f"{pattern!r} is no pattern of hosts: {_line(error)}", remedy) from error
+        if not names:
+            raise EdgeError(f"no store in the inventory {self._said} matches {pattern!r}", remedy)
+        sys.stderr.write(warnings.getvalue())
+        return names
 
     def _store(self, name: str) -> Store:
         if name not in self._stores:
@@ -129,6 +134,11 @@ def _is_timezone(name: str) -> bool:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+def _unreadable(said: str, error: Exception) -> EdgeError:
+    remedy = "ansible-inventory --list on it shows where; a vault's password has to be in ansible.cfg"
+    return EdgeError(f"Ansible cannot read the inventory {said}: {_line(error)}", remedy)
 
 
 def _absolute(source: str) -> str:
