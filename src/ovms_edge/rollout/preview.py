@@ -117,9 +117,9 @@ def preview_text(document: Mapping[str, Any]) -> str:
         "\n".join(
             [*_members(document["waves"]), *(f"{name}: no store is left" for name in document["left_out"])]
         ),
-        _reasons("cannot take it, and are left alone", document["unsuitable"]),
-        _reasons("not reached; they catch up when they are", document["not_reached"]),
-        _reasons("reached, and not known whether they can take it", document["not_known"]),
+        _reasons("cannot take it; left alone", document["unsuitable"]),
+        _reasons("not reached; to catch up later", document["not_reached"]),
+        _reasons("reached; not known whether they can take it", document["not_known"]),
     ]
     return "\n\n".join(part for part in parts if part)
 

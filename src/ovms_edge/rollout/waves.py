@@ -32,9 +32,9 @@ def assign(
 ) -> list[Assigned]:
     """Return the waves with their stores, each store in one; ``matching``: names by pattern.
 
-    A wave for which no store at all is left is left out. Within a wave stores are chosen by a digest of release and name, so that canaries differ from release to
-    release. Raises EdgeError for a wave that fits none, for stores that no wave takes, for a name that two
-    waves have.
+    A wave for which no store at all is left is left out. Within a wave stores are chosen by a digest of
+    release and name, so that canaries differ from release to release. Raises EdgeError for a wave that fits
+    none, for stores that no wave takes, for a name that two waves have.
     """
     left = sorted(stores, key=lambda store: _rank(release, store.name))
     assigned: list[Assigned] = []
