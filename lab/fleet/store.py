@@ -54,9 +54,10 @@ def container(settings: Settings, name: str) -> str:
 
 
 def known(settings: Settings) -> dict[str, Store]:
-    """Every store on record, by name."""
-    records = sorted((settings.home / "stores").glob("*/store.json"))
-    return {path.parent.name: Store(**files.read_json(path)) for path in records}
+    """Every store on record, by name; one that another command removes meanwhile is not there."""
+    paths = sorted((settings.home / "stores").glob("*/store.json"))
+    records = ((path.parent.name, files.read_json(path)) for path in paths)
+    return {name: Store(**record) for name, record in records if record}
 
 
 def get(settings: Settings, name: str) -> Store:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,22 @@ def test_addresses_are_given_out_once_and_again_when_free(tmp_path: Path) -> Non
 def test_a_name_that_is_no_host_name_is_refused(settings: Settings, name: str) -> None:
     with pytest.raises(UsageError, match="no host name"):
         store.define(settings, name, settings.inventory)
+
+
+def test_a_store_that_is_removed_meanwhile_is_not_known(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "gone"):
+        store.define(settings, name, settings.inventory)
+    gone = store.directory(settings, "gone") / "store.json"
+    read = files.read_json
+
+    def removed_before(path: Path) -> dict[str, Any]:
+        gone.unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(files, "read_json", removed_before)
+    assert list(store.known(settings)) == ["here"]
 
 
 def test_an_unknown_store_is_answered_with_those_there_are(settings: Settings) -> None:
