@@ -15,6 +15,8 @@ import yaml
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.rollout.inventory import Inventory, load_stores
+from ovms_edge.rollout.plain_inventory import PlainInventory
+from ovms_edge.rollout.plain_yaml import NotPlainError, read_plain
 from ovms_edge.rollout.stores import Store
 from tests.unit.netbox_api import TOKEN, netbox
 
@@ -101,6 +103,51 @@ def test_values_are_those_of_ansible(tmp_path: Path, source: str) -> None:
     assert ours["shop-03"].region == "own-file-twice"
 
 
+PLAIN = [
+    TRICKY["hosts.yml"],
+    "stores: {hosts: {a: {store_region: x, other: [1, 0x10, 2.5, 2020-01-01, null, ~, yes, 'yes', [{}]]}}}",
+    "stores:\n  hosts:\n    a:\n    b: {}\n  children:\n  vars:\n",
+    "---\nstores:\n  hosts:\n    a:\n      store_hardware: x-1\n      more: |\n        two\n        lines\n",
+    "stores: {children: {b-c: }}\nb-c: {hosts: {'x:2222': {store_region: ':'}, 'y[0:2]z': }}\n",
+    '# a comment\nstores: {hosts: {a: {store_region: "te\\u0078t"}}}',
+]
+ODD = [
+    "stores: {hosts: {a: {store_region: x, store_region: y}}}",
+    "stores: {hosts: {a: {store_region: !unsafe x}}}",
+    "stores: {hosts: {a: {store_region: &r x, store_hardware: *r}}}",
+    "x: &x {store_region: x}\nstores: {hosts: {a: {<<: *x}}}",
+    "stores: {hosts: a}",
+    "stores: {hosts: {a: {other: '{{ x }}', store_region: x}}}",
+    "stores: {hosts: {a: {'not a name': x, store_region: x}}}",
+    "stores: {hosts: {a: }, unknown: {}}",
+    '{"stores": {"hosts": {"a": {"store_region": "x", "other": 1e3}}}}',
+]
+
+
+@pytest.mark.parametrize("text", [*PLAIN, *ODD])
+def test_what_is_read_fast_means_what_it_means_to_ansible(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, {"hosts.yml": text}) / "hosts.yml"
+    assert PlainInventory().verify_file(str(path)) is (text in PLAIN)
+    fast = load_stores(path, "all")
+    monkeypatch.setattr(PlainInventory, "allowed", staticmethod(lambda: False))
+    assert fast == load_stores(path, "all")
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_plain_yaml_is_what_pyyaml_says(text: str) -> None:
+    assert read_plain(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: [", "a: 1\n---\nb: 1", "a: !x 1", "1: a", "a: <<", "- &a b", "d: 2020-99-99"]
+)
+def test_what_is_not_plain_is_left_to_others(text: str) -> None:
+    with pytest.raises(NotPlainError):
+        read_plain(text)
+
+
 def test_stores_come_in_the_order_in_which_the_inventory_names_them(tmp_path: Path) -> None:
     inventory = Inventory.load(write(tmp_path, TRICKY))
     assert [store.name for store in inventory.stores("stores")] == [
@@ -137,12 +184,13 @@ def test_the_static_example_has_regions_time_zones_hardware_and_tags() -> None:
     assert stores[-1] == Store("store-103", "south", "Europe/Lisbon", "mtl-32", ())
 
 
-def run_apart(inventory: Path, **environment: str) -> list[Store]:
+def run_apart(inventory: Path | str, **environment: str) -> list[Store]:
     """Load in a process of its own, where Ansible finds plugins of collections as in a command."""
     code = (
         "import json, sys, dataclasses\n"
         "from ovms_edge.rollout.inventory import load_stores\n"
-        "print(json.dumps([dataclasses.asdict(store) for store in load_stores(sys.argv[1], 'stores')]))\n"
+        "stores = load_stores(sys.argv[1] or None, 'stores')\n"
+        "print(json.dumps([dataclasses.asdict(store) for store in stores]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(inventory)],
@@ -155,6 +203,28 @@ def run_apart(inventory: Path, **environment: str) -> list[Store]:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return [Store(**{**store, "tags": tuple(store["tags"])}) for store in json.loads(done.stdout)]
+
+
+def test_the_inventory_is_that_of_ansibles_configuration(tmp_path: Path) -> None:
+    write(tmp_path, {"one.yml": "stores: {hosts: {a: }}", "two.yml": "stores: {hosts: {b: }}"})
+    assert run_apart("", ANSIBLE_INVENTORY=f"{tmp_path}/two.yml,{tmp_path}/one.yml") == [
+        Store("b"),
+        Store("a"),
+    ]
+
+
+def test_variables_in_a_vault_are_read_with_the_configured_password(tmp_path: Path) -> None:
+    write(tmp_path, {"password": "secret\n", "fleet/hosts.yml": "stores: {hosts: {a: }}"})
+    secret = (
+        write(tmp_path, {"fleet/group_vars/stores.yml": "store_region: hidden\n"})
+        / "fleet/group_vars/stores.yml"
+    )
+    password = {"ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "password")}
+    command = [sys.executable, "-m", "ansible", "vault", "encrypt", str(secret)]
+    subprocess.run(command, cwd=PROJECT, env={**os.environ, **password}, capture_output=True, check=True)
+    assert run_apart(tmp_path / "fleet", **password) == [Store("a", "hidden")]
+    with pytest.raises(EdgeError, match=r"Ansible cannot read .*vault.*ansible\.cfg"):
+        load_stores(tmp_path / "fleet", "stores")
 
 
 def test_a_table_is_an_inventory_like_any_other(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible import constants  # type: ignore[import-untyped]
 from ansible.inventory.helpers import get_group_vars, sort_groups  # type: ignore[import-untyped]
 from ansible.inventory.host import Host  # type: ignore[import-untyped]
@@ -22,6 +21,8 @@ from ansible.parsing.dataloader import DataLoader  # type: ignore[import-untyped
 from ansible.plugins.loader import init_plugin_loader, vars_loader  # type: ignore[import-untyped]
 from ansible.utils.collection_loader import AnsibleCollectionConfig  # type: ignore[import-untyped]
 from ansible.vars.plugins import get_vars_from_inventory_sources  # type: ignore[import-untyped]
+
+from ovms_edge.rollout.plain_inventory import PlainInventory
 
 _FILES = {"host_group_vars", "ansible.builtin.host_group_vars"}
 
@@ -34,12 +35,11 @@ class AnsibleHosts:
         if not AnsibleCollectionConfig.collection_finder:
             init_plugin_loader()
         self._sources, self._names = sources, names
-        self._loader = _Loader()
+        self._loader = DataLoader()
         _set_vault_secrets(self._loader)
-        self._manager = InventoryManager(self._loader, sources, parse=False)
+        self._manager = _Manager(self._loader, sources, parse=False)
         with garbage_stays():
             self._read()
-        self._loader.forget()
         self._of_groups: dict[tuple[int, ...], dict[str, Any]] = {}
         self._may_have_files = _names_in_host_vars(sources)
         self._plugin_variables([])  # Ansible loads its vars plugins at the first use, unless they were listed
@@ -97,57 +97,10 @@ class AnsibleHosts:
         return {name: variables[name] for name in self._names if name in variables}
 
 
-class _Loader(DataLoader):  # type: ignore[misc]
-    """Ansible's, faster where that makes no difference.
-
-    Ansible notes of each value in a YAML file where it stands and whether it may be a template, and copies it
-    all: most of the time and memory that many hosts take.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: tuple[str, Any] = ("", None)
-
-    def load(self, data: str, *args: Any, **options: Any) -> Any:
-        """Return the content of YAML or JSON."""
-        if self._last[0] != data:  # one inventory plugin after the other reads the same file
-            self._last = data, _static(data)
-        content = self._last[1]
-        return super().load(data, *args, **options) if content is None else content
-
-    def forget(self) -> None:
-        """Free what was read last."""
-        self._last = ("", None)
-
-    def load_from_file(self, *args: Any, **options: Any) -> Any:
-        """Return the content of a file, not copied."""
-        return super().load_from_file(*args, **{**options, "unsafe": True})
-
-
-class _OddityError(Exception):
-    """Something that Ansible has to decide about."""
-
-
-class _StaticLoader(yaml.CSafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) != len(node.value):
-            raise _OddityError("a key is there twice, or others are merged in")
-        return mapping
-
-
-def _static(text: str) -> dict[str, Any] | None:
-    """Return the content of a file of plain YAML; None for anything else.
-
-    Anything else is JSON, options of a plugin, or has templates, tags (!vault) or keys that are there twice.
-    """
-    if text.lstrip()[:1] in ("{", "[") or any(mark in text for mark in ("{{", "{%", "{#")):
-        return None
-    try:
-        content = yaml.load(str(text), _StaticLoader)  # noqa: S506 # a safe loader
-    except (yaml.YAMLError, _OddityError):
-        return None
-    return content if isinstance(content, dict) and "plugin" not in content else None
+class _Manager(InventoryManager):  # type: ignore[misc]
+    def _fetch_inventory_plugins(self) -> list[Any]:
+        plugins: list[Any] = super()._fetch_inventory_plugins()
+        return [PlainInventory(), *plugins] if PlainInventory.allowed() else plugins
 
 
 def _set_vault_secrets(loader: DataLoader) -> None:
