@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE_TOOL := roles/node_agent/files/ovms-node
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+SIDE_BY_SIDE := -n auto --maxprocesses 8
 
 .DEFAULT_GOAL := help
 .PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule bench bench-switch lock clean
@@ -41,7 +42,7 @@ lint: venv node-tool ## ruff, mypy, shellcheck, yamllint, ansible-lint
 	@tools/lint
 
 unit: venv node-tool ## Unit tests
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q $(SIDE_BY_SIDE) --dist worksteal tests/unit
 
 format: venv ## Rewrite the Python sources in the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -50,7 +51,7 @@ role-docs: venv ## Rewrite the input tables of the role READMEs
 	@$(BIN)/python tools/role_docs.py
 
 lab-tests: venv ## Contract, end-to-end and testinfra tests on the running lab
-	@$(BIN)/pytest tests/contract tests/e2e tests/testinfra
+	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder tests/contract tests/e2e tests/testinfra
 
 molecule: venv node-tool ## The default Molecule scenario on a lab store of its own
 	@$(BIN)/molecule test

@@ -293,6 +293,7 @@ def test_a_slot_without_a_route_is_without_connections(gateway: Gateway) -> None
     assert slot_of(client.ask()) == "b"
 
 
+@pytest.mark.alone
 def test_what_is_held_is_answered_at_once_by_the_slot_of_that_moment(gateway: Gateway) -> None:
     kept = gateway.client(keep=True)
     gateway.up("a")
@@ -374,6 +375,7 @@ def test_a_client_that_goes_away_leaves_its_place_in_the_queue(
 # --- answers, keys, log ------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_stream_comes_through_as_it_is_made(gateway: Gateway) -> None:
     gateway.up("a")
     arrivals = gateway.client().arrivals(seconds=1.0, chunks=5)

@@ -66,6 +66,7 @@ def fetching(status: dict[str, Any]) -> bool:
     return status["state"] == "fetching" and status["fetched_bytes"] > 0
 
 
+@pytest.mark.alone
 def test_the_wire_carries_the_rate_and_another_one_when_told(release: Published, tmp_path: Path) -> None:
     with run_relay(release.registry.host) as relay:
         node = ControlledNode(tmp_path, release, relay, rate="8Mbit")
@@ -84,6 +85,7 @@ def test_the_wire_carries_the_rate_and_another_one_when_told(release: Published,
             assert 180_000 < measured() < 275_000
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("rate", ["8Mbit", None])
 def test_a_pause_stops_the_wire_within_a_second_and_outlives_the_process(
     release: Published, tmp_path: Path, rate: str | None
