@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ovms_edge.rollout.calendar import Calendar
-from ovms_edge.rollout.plan import Plan, PlannedWave
-
 from ovms_edge.rollout.board import fresh_stores
 from ovms_edge.rollout.budget import breach
+from ovms_edge.rollout.calendar import Calendar
 from ovms_edge.rollout.command import Command
 from ovms_edge.rollout.course import BEGUN
 from ovms_edge.rollout.engine import Engine, Pace
 from ovms_edge.rollout.journal import Journal
+from ovms_edge.rollout.plan import Plan, PlannedWave
 from ovms_edge.rollout.simulation.clock import VirtualClock
 from ovms_edge.rollout.simulation.fleet import SimFleet, SimStore
 from ovms_edge.rollout.simulation.transport import SimTransport

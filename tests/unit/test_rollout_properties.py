@@ -1,4 +1,4 @@
-"""Thousands of rollouts over fleets of every kind: the rules hold at each step (``Watched``) and at the end."""
+"""Rollouts over fleets of every kind: the rules hold at each step (``Watched``) and at the end."""
 
 from __future__ import annotations
 

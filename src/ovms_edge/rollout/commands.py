@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ovms_edge.rollout import plan_command
+from ovms_edge.rollout import plan_command, simulate_command
 
 if TYPE_CHECKING:
     from ovms_edge.release.options import Subparsers
@@ -15,3 +15,4 @@ def add_group(groups: Subparsers) -> None:
     group = groups.add_parser("rollout", help="move a fleet to a release, wave by wave")
     commands = group.add_subparsers(metavar="COMMAND", required=True)
     plan_command.add(commands)
+    simulate_command.add(commands)

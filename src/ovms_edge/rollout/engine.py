@@ -7,7 +7,7 @@ which nobody heard.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ovms_edge.rollout.advance import advance
 from ovms_edge.rollout.board import Board, Change
@@ -45,7 +45,7 @@ class Engine:
         self.board = Board(self.plan, (store for store, _ in journal.stores(rollout)))
         self._base = self.course.clock - clock.seconds()
         self._saved = self.course.clock
-        self._waves = [wave.state for wave in self.course.waves]
+        self._waves = [replace(wave) for wave in self.course.waves]
         self._state = self.course.state
         self.board.forget_runs()
 
@@ -91,16 +91,21 @@ class Engine:
 
     def _save(self, done: list[tuple[int, Command, str]]) -> None:
         changes = self.board.take_changes()
-        waves = [wave.state for wave in self.course.waves]
-        quiet = not (changes or done or waves != self._waves or self.course.state is not self._state)
+        waves = [
+            (number, old, replace(wave))
+            for number, (old, wave) in enumerate(zip(self._waves, self.course.waves, strict=True))
+            if wave != old
+        ]
+        quiet = not (changes or done or waves or self.course.state is not self._state)
         if quiet and self.course.clock < self._saved + _TICK_SECONDS:
             return
         now = self._clock.utc()
         with self._journal.transaction():
-            self._journal.save(self.plan, self.course, self._rows(changes), now)
-            for number, (old, new) in enumerate(zip(self._waves, waves, strict=True)):
-                if old is not new:
-                    self._journal.note(self._id, old.value, new.value, None, now, number)
+            self._journal.save(self._id, self.course, self._rows(changes), now)
+            for number, old, new in waves:
+                self._journal.save_wave(self._id, number, new, now)
+                if old.state is not new.state:
+                    self._journal.note(self._id, old.state.value, new.state.value, None, now, number)
             for seq, command, outcome in done:
                 self._journal.done(seq, outcome)
                 said = f"{command.verb} by {command.who}: {outcome}"
@@ -108,7 +113,9 @@ class Engine:
             if self.course.state is not self._state:
                 old_state, new_state = self._state.value, self.course.state.value
                 self._journal.note(self._id, old_state, new_state, self.course.reason, now)
-        self._saved, self._waves, self._state = self.course.clock, waves, self.course.state
+        self._saved, self._state = self.course.clock, self.course.state
+        for number, _, new in waves:
+            self._waves[number] = new
 
     def _rows(self, changes: list[Change]) -> list[tuple[Progress, Change]]:
         return [(self.board.stores[change.store], change) for change in changes]

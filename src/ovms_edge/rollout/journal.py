@@ -104,35 +104,46 @@ class Journal:
                 "INSERT INTO rollouts VALUES (?, ?, ?, ?, NULL, 0, 0, NULL, ?, ?, NULL)",
                 (plan.id, plan.to_bytes(), inventory, RolloutState.RUNNING.value, at, at),
             )
-            self._write_waves(plan.id, enumerate(WaveCourse() for _ in plan.waves))
+            self._db.executemany(
+                "INSERT INTO waves VALUES (?, ?, ?, NULL, NULL)",
+                ((plan.id, number, _row(WaveCourse())) for number in range(len(plan.waves))),
+            )
             self._db.executemany(
                 "INSERT INTO stores VALUES (?, ?, ?, ?)",
                 ((plan.id, store.store, at, _row(store)) for store in stores),
             )
 
     def save(
-        self, plan: Plan, course: Course, stores: Iterable[tuple[Progress, Change]], now: datetime
+        self, rollout: str, course: Course, stores: Iterable[tuple[Progress, Change]], now: datetime
     ) -> None:
-        """Write what changed, inside a transaction of the caller's."""
+        """Write the rollout and the stores that changed, inside a transaction of the caller's."""
         at = _text(now)
         stores = list(stores)
-        self._tell_rollout(plan.id, course, at)
-        self._write_waves(plan.id, enumerate(course.waves), at)
+        self._tell_rollout(rollout, course, at)
         self._db.executemany(
             "UPDATE stores SET progress = ?, since = CASE WHEN ? THEN ? ELSE since END "
             "WHERE rollout = ? AND store = ?",
             (
-                (_row(store), change.old is not change.new, at, plan.id, store.store)
+                (_row(store), change.old is not change.new, at, rollout, store.store)
                 for store, change in stores
             ),
         )
         self._db.executemany(
             _ADD_HISTORY,
             (
-                (plan.id, at, store.store, store.wave, change.old.value, change.new.value, change.reason)
+                (rollout, at, store.store, store.wave, change.old.value, change.new.value, change.reason)
                 for store, change in stores
                 if change.old is not change.new
             ),
+        )
+
+    def save_wave(self, rollout: str, number: int, wave: WaveCourse, now: datetime) -> None:
+        """Write a wave that changed, inside a transaction of the caller's."""
+        at = _text(now)
+        self._db.execute(
+            "UPDATE waves SET course = ?, started = CASE WHEN ? THEN COALESCE(started, ?) END, "
+            "ended = CASE WHEN ? THEN COALESCE(ended, ?) END WHERE rollout = ? AND number = ?",
+            (_row(wave), wave.began is not None, at, wave.ended is not None, at, rollout, number),
         )
 
     def note(
@@ -229,17 +240,6 @@ class Journal:
             (
                 *(course.state.value, course.reason, course.clock, course.forgiven, course.back_began),
                 *(at, over, at, rollout),
-            ),
-        )
-
-    def _write_waves(self, rollout: str, waves: Iterable[tuple[int, WaveCourse]], at: str = "") -> None:
-        self._db.executemany(
-            "INSERT INTO waves VALUES (?, ?, ?, NULL, NULL) ON CONFLICT DO UPDATE SET "
-            "course = excluded.course, started = CASE WHEN ? THEN COALESCE(started, ?) END, "
-            "ended = CASE WHEN ? THEN COALESCE(ended, ?) END WHERE course != excluded.course",
-            (
-                (rollout, number, _row(wave), wave.began is not None, at, wave.ended is not None, at)
-                for number, wave in waves
             ),
         )
 

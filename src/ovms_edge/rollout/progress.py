@@ -5,6 +5,7 @@ No I/O. ``clock`` is the rollout's own: seconds during which an engine watched i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ovms_edge.rollout.states import StoreState
@@ -12,6 +13,8 @@ from ovms_edge.rollout.transport import Kind, Outcome, Result
 
 # A store that something else changes just now is asked again soon.
 BUSY_SECONDS = 30.0
+# Waits end on a grid, so that stores which are told again are told in one run.
+TOGETHER_SECONDS = 60.0
 _BUSY_STATES = {
     Kind.STAGE: StoreState.STAGING,
     Kind.ACTIVATE: StoreState.ACTIVATING,
@@ -115,7 +118,7 @@ class Progress:
             self._went_back(result)
 
     def _wait(self, state: StoreState, due: float) -> None:
-        self.state, self.due = state, due
+        self.state, self.due = state, math.ceil(due / TOGETHER_SECONDS) * TOGETHER_SECONDS
 
     def _wait_for_another(self, result: Result, clock: float, retry_seconds: float) -> None:
         if self.state in CATCHING_UP:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class StoreState(str, Enum):
+class StoreState(StrEnum):
     """Where a store is on its way. Only FAILED counts as a failure; UNREACHABLE and LATE go on later."""
 
     PENDING = "pending"  # nothing was begun
@@ -21,7 +21,7 @@ class StoreState(str, Enum):
     UNSUITABLE = "unsuitable"  # known beforehand not to be able to take the release: left alone
 
 
-class WaveState(str, Enum):
+class WaveState(StrEnum):
     """``HELD`` waits for an approval."""
 
     WAITING = "waiting"
@@ -31,7 +31,7 @@ class WaveState(str, Enum):
     DONE = "done"
 
 
-class RolloutState(str, Enum):
+class RolloutState(StrEnum):
     """``DONE``: no store is left to move. An ABORTED or ROLLED_BACK one is closed for good."""
 
     RUNNING = "running"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ovms_edge.rollout.board import Board
@@ -46,7 +46,10 @@ def status_document(
         "counts": _counts(board.total(state) for state in StoreState),
         "rates": _rates(board, course),
         "waves": _waves(board, course, journal.wave_times(listed.id), now),
-        "stores": [*(_store(plan, store, since) for store, since in rows), *_unsuitable(plan, listed.started)],
+        "stores": [
+            *(_store(plan, store, since) for store, since in rows),
+            *_unsuitable(plan, listed.started),
+        ],
         "history": [_event(plan, event) for _, event in journal.history(listed.id)],
     }
 
@@ -99,7 +102,7 @@ def _waits_for(number: int, board: Board, course: Course, now: datetime) -> str 
 
 def _first_opening(calendar: Calendar, zones: list[str], now: datetime) -> datetime | None:
     openings = [opening for zone in zones if (opening := calendar.next_opening(now, zone))]
-    return min(openings).astimezone(timezone.utc) if openings else None
+    return min(openings).astimezone(UTC) if openings else None
 
 
 def _rates(board: Board, course: Course) -> dict[str, float | None]:
@@ -132,7 +135,9 @@ def _store(plan: Plan, store: Progress, since: str) -> dict[str, Any]:
         "region": described.region,
         "hardware": described.hardware,
         "timezone": described.timezone,
-        "fetch_bytes": store.fetch_bytes if store.fetch_bytes is not None else plan.fetch_bytes.get(store.store),
+        "fetch_bytes": store.fetch_bytes
+        if store.fetch_bytes is not None
+        else plan.fetch_bytes.get(store.store),
         "stage_seconds": store.stage_seconds,
         "activate_seconds": store.activate_seconds,
     }

@@ -9,7 +9,7 @@ DEFAULT_TIMEZONE = "UTC"
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """``timezone`` is a name of the IANA time zone database; ``region`` and ``hardware`` are the fleet's own words."""
+    """``timezone`` is an IANA name (Europe/Berlin); ``region`` and ``hardware`` are the fleet's words."""
 
     name: str
     region: str = ""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 
-class Kind(str, Enum):
-    """What a store is told to do. Each may be told again: a store that has done it says so and does nothing."""
+class Kind(StrEnum):
+    """What a store is told. It may be told again: one that has done it says so and does nothing."""
 
     STAGE = "stage"
     ACTIVATE = "activate"
@@ -18,7 +18,7 @@ class Kind(str, Enum):
     BACK = "back"  # serve what was served before the release, if that is what serves
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """BUSY: something else changes the store just now, so that nothing is known and nothing was done."""
 
     OK = "ok"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from ovms_edge.rollout.transport import Kind, Order, Outcome, Result
 
@@ -14,7 +14,7 @@ _ASK_SECONDS = 2.0
 _UNREACHABLE = "no answer within 10 s"
 
 
-class Temper(str, Enum):
+class Temper(StrEnum):
     """How a store takes the release."""
 
     GOOD = "good"

@@ -9,7 +9,7 @@ from ovms_edge.rollout.simulation.clock import VirtualClock
 from ovms_edge.rollout.simulation.fleet import SimFleet
 from ovms_edge.rollout.transport import Order, Result
 
-# Answers that come within a second are taken in together, as a real transport does that is asked once a second.
+# Answers within a second are taken in together, as by a real transport that is asked once a second.
 _TOGETHER_SECONDS = 1.0
 
 
