@@ -77,6 +77,12 @@ def test_what_is_not_known_keeps_no_store_from_taking_part() -> None:
     assert len(make_plan(spec(), fleet(3), {}, asked).waves[0].stores) == 3
 
 
+def test_a_store_that_was_not_reached_is_no_canary_while_there_are_others() -> None:
+    asked = survey(**{f"s{number:03}": Surveyed(False, reason="no route") for number in range(8)})
+    plan = make_plan(spec(wave("canary", size=Amount(3)), wave("rest")), fleet(10), {}, asked)
+    assert {"s008", "s009"} < set(plan.waves[0].stores)
+
+
 def test_the_survey_says_what_is_fetched_and_what_was_served() -> None:
     plan = make_plan(spec(), fleet(3), {}, survey(s002=GOOD, s001=GOOD, other=GOOD))
     assert list(plan.fetch_bytes.items()) == [("s001", 100), ("s002", 100)]

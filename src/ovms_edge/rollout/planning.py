@@ -31,6 +31,7 @@ def make_plan(
     asked = survey.stores if survey else {}
     known = {store.name: asked[store.name] for store in _sorted(stores) if store.name in asked}
     unsuitable = {name: _why(said) for name, said in known.items() if said.reached and said.suitable is False}
+    offline = {name for name, said in known.items() if not said.reached}  # a canary has to be there
     able = [store for store in stores if store.name not in unsuitable]
     if not able:
         raise EdgeError(
@@ -49,7 +50,7 @@ def make_plan(
         open_for_seconds=spec.open_for_seconds,
         failed_limit=spec.budget.failed.of(len(able)),
         late_limit=spec.budget.late.of(len(able)),
-        waves=tuple(map(_planned, assign(spec.waves, able, spec.release, matching))),
+        waves=tuple(map(_planned, assign(spec.waves, able, spec.release, matching, offline))),
         stores={store.name: store for store in _sorted(stores)},
         unsuitable=unsuitable,
         fetch_bytes={name: said.fetch_bytes for name, said in taking.items() if said.fetch_bytes is not None},

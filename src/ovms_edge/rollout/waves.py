@@ -28,15 +28,19 @@ class Assigned:
 
 
 def assign(
-    waves: Sequence[WaveSpec], stores: Sequence[Store], release: str, matching: Mapping[str, Collection[str]]
+    waves: Sequence[WaveSpec],
+    stores: Sequence[Store],
+    release: str,
+    matching: Mapping[str, Collection[str]],
+    last: Collection[str] = (),
 ) -> list[Assigned]:
     """Return the waves with their stores, each store in one; ``matching``: names by pattern.
 
     A wave for which no store at all is left is left out. Within a wave stores are chosen by a digest of
-    release and name, so that canaries differ from release to release. Raises EdgeError for a wave that fits
-    none, for stores that no wave takes, for a name that two waves have.
+    release and name, so that canaries differ from release to release, and those in ``last`` after all others.
+    Raises EdgeError for a wave that fits none, for stores that no wave takes, for a name that two waves have.
     """
-    left = sorted(stores, key=lambda store: _rank(release, store.name))
+    left = sorted(stores, key=lambda store: (store.name in last, _rank(release, store.name)))
     assigned: list[Assigned] = []
     for wave in waves:
         among = None if wave.stores is None else frozenset(matching[wave.stores])
