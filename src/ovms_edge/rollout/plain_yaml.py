@@ -62,7 +62,7 @@ class _Reader:
         return self._typed[text]
 
     def _resolve(self, text: str) -> Any:
-        tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
+        tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
         if tag == _TEXT:
             return text
         if tag not in _TYPED:
