@@ -17,6 +17,7 @@ from typing import Any
 
 import ansible_runner  # type: ignore[import-untyped]
 
+from ovms_edge.errors import EdgeError
 from ovms_edge.rollout.answers import Run
 from ovms_edge.rollout.transport import Kind, Order, Result
 
@@ -37,7 +38,7 @@ class AnsibleTransport:
     ) -> None:
         self._project, self._inventory, self._logs = project, inventory, logs
         self._variables = variables or {}
-        self._results: queue.Queue[Result] = queue.Queue()
+        self._results: queue.Queue[Result | Exception] = queue.Queue()
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
 
@@ -49,14 +50,20 @@ class AnsibleTransport:
             self._threads = [running for running in self._threads if running.is_alive()] + [thread]
 
     def results(self, seconds: float) -> list[Result]:
-        """Return what came in; waits at most ``seconds`` for the first."""
+        """Return what came in; waits at most ``seconds`` for the first.
+
+        Raises EdgeError for a run that never came to a store: that says nothing of any.
+        """
         come: list[Result] = []
         deadline = time.monotonic() + seconds
         while True:
             try:
-                come.append(self._results.get(timeout=0 if come else max(0.0, deadline - time.monotonic())))
+                one = self._results.get(timeout=0 if come else max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 return come
+            if isinstance(one, Exception):
+                raise one
+            come.append(one)
 
     def close(self) -> None:
         """End the runs."""
@@ -72,25 +79,24 @@ class AnsibleTransport:
                 private_data_dir=str(private),
                 project_dir=str(self._project),
                 playbook=str(self._project / "playbooks" / _PLAYBOOKS[order.kind]),
-                inventory=self._inventory,
+                inventory=self._inventory or None,  # None: what ansible.cfg says
                 limit=f"@{_listed(private, order)}",
                 extravars=self._extra_variables(order, private),
-                envvars={"ANSIBLE_CONFIG": str(self._project / "ansible.cfg")},
+                envvars={"ANSIBLE_CONFIG": str(self._project / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
                 forks=min(_FORKS, len(order.stores)),
                 quiet=True,
                 event_handler=lambda event: self._heard(run, event),
                 cancel_callback=self._closing.is_set,
             )
-            ended = f"ansible-playbook ended with status {done.rc}"
-            if done.rc:
-                self._keep(private, order)
-        except Exception as error:
-            ended = f"ansible-playbook could not run: {error}"
-            raise
+            log = self._keep(private, order) if done.rc else None
+            if not run.began and not self._closing.is_set():
+                said = _last_error(log) or f"it ended with status {done.rc}"
+                raise EdgeError(f"ansible-playbook could not begin: {said}", f"mend that; all it said: {log}")
+            for result in run.unheard(f"ansible-playbook ended with status {done.rc}"):
+                self._results.put(result)
+        except Exception as error:  # noqa: BLE001  raised where the engine sees it
+            self._results.put(error)
         finally:
-            if not self._closing.is_set():
-                for result in run.unheard(ended):
-                    self._results.put(result)
             shutil.rmtree(private, ignore_errors=True)
 
     def _heard(self, run: Run, event: dict[str, Any]) -> bool:
@@ -110,11 +116,18 @@ class AnsibleTransport:
             "verify_report_file": str(private / "verify.json"),
         }
 
-    def _keep(self, private: Path, order: Order) -> None:
+    def _keep(self, private: Path, order: Order) -> Path | None:
+        """Return where what a run printed is kept; None if it printed nothing."""
         self._logs.mkdir(parents=True, exist_ok=True)
         for printed in private.glob("artifacts/*/stdout"):
             name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{order.kind.value}.log"
-            shutil.copyfile(printed, self._logs / name)
+            return Path(shutil.copyfile(printed, self._logs / name))
+        return None
+
+
+def _last_error(log: Path | None) -> str | None:
+    lines = log.read_text(errors="replace").splitlines() if log else []
+    return next((line for line in reversed(lines) if line.startswith("[ERROR]")), None)
 
 
 def _listed(private: Path, order: Order) -> Path:

@@ -26,6 +26,7 @@ class Run:
     def __init__(self, order: Order, started: float) -> None:
         self._order, self._started = order, started
         self._silent = set(order.stores)
+        self.began = False  # whether Ansible came as far as a play
 
     def heard(self, event: dict[str, Any], now: float) -> Result | None:
         """Return the answer of a store if this event is one, each store's first only.
@@ -33,6 +34,7 @@ class Run:
         A task that fails or does not reach the store is an answer whichever it is; only the one of the order
         says that all is well.
         """
+        self.began |= event.get("event") == "playbook_on_play_start"
         outcome = _EVENTS.get(event.get("event", ""))
         data = event.get("event_data", {})
         store = data.get("host")
