@@ -58,13 +58,13 @@ def start_detached(
         raise EdgeError(
             f"systemd-run: {done.stderr.strip()}", "see systemctl status, or stage without --detach"
         )
-    _await_status(config, before)
+    _await_status(config, before, wait_seconds + _BEGIN_SECONDS)  # it may have to wait for the lock, too
     return {**document, "changed": True}
 
 
-def _await_status(config: NodeConfig, before: object) -> None:
+def _await_status(config: NodeConfig, before: object, seconds: float) -> None:
     """Whoever asks for the status next must not be told how an earlier run ended."""
-    deadline = time.monotonic() + _BEGIN_SECONDS
+    deadline = time.monotonic() + seconds
     while _transfer(config) == before:
         ended, late = not _unit()[0], time.monotonic() > deadline
         if (ended or late) and _transfer(config) == before:
