@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 NODE_TOOL := roles/node_agent/files/ovms-node
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SIDE_BY_SIDE := -n auto --maxprocesses 8
+# Some container images set it; hundreds of Pythons would compile our sources, and pytest its tests, again and again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule bench bench-switch lock clean
