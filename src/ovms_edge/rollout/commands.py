@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ovms_edge.rollout import control_commands, plan_command, simulate_command
+from ovms_edge.rollout import control_commands, plan_command, report_command, simulate_command
 
 if TYPE_CHECKING:
     from ovms_edge.release.options import Subparsers
@@ -17,3 +17,4 @@ def add_group(groups: Subparsers) -> None:
     plan_command.add(commands)
     simulate_command.add(commands)
     control_commands.add(commands)
+    report_command.add(commands)
