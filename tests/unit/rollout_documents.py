@@ -122,6 +122,8 @@ def changed(document: dict[str, Any], name: str, to: str, **values: Any) -> dict
     row.update(state=to, since=_text(at), **values)
     after["updated"] = _text(at)
     after["counts"] = dict(Counter(one["state"] for one in after["stores"]))
+    for wave in after["waves"]:
+        wave["counts"] = dict(Counter(one["state"] for one in after["stores"] if one["wave"] == wave["name"]))
     return after
 
 

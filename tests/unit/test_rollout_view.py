@@ -130,6 +130,7 @@ def test_a_terminal_gets_frames_in_place_each_of_which_shows_the_cursor_at_its_e
     for frame in (first, second):
         assert frame.endswith("\x1b[?7h\x1b[?25h")
         assert frame.count("\n") <= 23
+        assert all(len(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", each)) < 80 for each in frame.splitlines())
     assert terminal.getvalue() == "", "leaving writes nothing: the last frame stays"
 
 

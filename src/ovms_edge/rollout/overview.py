@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ovms_edge.rollout.amounts import duration_text
 from ovms_edge.rollout.changes import change_lines
-from ovms_edge.rollout.groups import drifted, grouped
-from ovms_edge.rollout.screen import Line, Part, Style, aligned, line, rendered
+from ovms_edge.rollout.screen import Line, Part, Style, line, rendered
 from ovms_edge.rollout.states import RolloutState, StoreState, WaveState
-from ovms_edge.rollout.words import first_of, many, seconds_text, state_text
+from ovms_edge.rollout.store_lines import drift_lines, group_lines, store_table
+from ovms_edge.rollout.wave_lines import wave_table, wave_window
+from ovms_edge.rollout.words import many, state_text
 
 _BAR_WIDTH = 50
-_GROUP_STORES = 6
-_DRIFTED_STORES = 10
 _RECENT = 8
 # A fleet that small is shown store by store.
 _EACH_STORE = 30
 # Below this many lines a section is not worth being shown.
 _LEAST = 3
-STYLES = {
-    StoreState.SERVING: Style.GOOD,
-    StoreState.FAILED: Style.BAD,
-    StoreState.LATE: Style.UNSURE,
-    StoreState.UNREACHABLE: Style.UNSURE,
-    StoreState.ROLLING_BACK: Style.UNSURE,
-    StoreState.STAGING: Style.BUSY,
-    StoreState.STAGED: Style.BUSY,
-    StoreState.ACTIVATING: Style.BUSY,
-    StoreState.UNSUITABLE: Style.FAINT,
-    StoreState.PENDING: Style.FAINT,
-}
 _SEGMENTS = (
     ("#", Style.GOOD, (StoreState.SERVING,)),
     ("!", Style.BAD, (StoreState.FAILED,)),
@@ -53,22 +40,12 @@ def lines(document: Mapping[str, Any], width: int, colour: bool, height: int | N
 def summary(document: Mapping[str, Any]) -> str:
     """Return all that is to be known of the rollout at a glance, as plain text; of a small one each store."""
     shown = _head(document)
-    parts = [_wave_table(document, sys.maxsize), _groups(document), _drift(document)]
+    parts = [wave_table(document, sys.maxsize), group_lines(document), drift_lines(document)]
     if len(document["stores"]) <= _EACH_STORE:
-        parts.insert(1, _store_table(document["stores"]))
+        parts.insert(1, store_table(document["stores"]))
     for part in parts:
         shown += [line(), *part] if part else []
     return "\n".join(rendered(each, sys.maxsize, False) for each in shown)
-
-
-def wave_note(wave: Mapping[str, Any]) -> str:
-    """Return what a wave waits for, or how far its soak is."""
-    if wave["waits_for"]:
-        return f"waits for {wave['waits_for']}"
-    if wave["state"] == WaveState.SOAKING:
-        soaked, soak = duration_text(wave["soaked_seconds"]), duration_text(wave["soak_seconds"])
-        return f"soaked {soaked} of {soak}"
-    return ""
 
 
 def hints(document: Mapping[str, Any]) -> list[str]:
@@ -87,7 +64,7 @@ def hints(document: Mapping[str, Any]) -> list[str]:
 
 def _sections(document: Mapping[str, Any], width: int, height: int | None) -> list[list[Line]]:
     """Return the sections that fit, the more important ones whole; each has an empty line before it."""
-    waves, groups, drift = _wave_table(document, width), _groups(document), _drift(document)
+    waves, groups, drift = wave_table(document, width), group_lines(document), drift_lines(document)
     changes = change_lines(document, document["history"][-_RECENT:])
     recent = [line(Part(text, Style.FAINT)) for text in changes]
     if height is None:
@@ -95,7 +72,7 @@ def _sections(document: Mapping[str, Any], width: int, height: int | None) -> li
     kept: list[list[Line]] = []
     left = height
     if len(waves) + 1 > left // 2:
-        waves = _wave_window(document, waves, left // 2)
+        waves = wave_window(document, waves, left // 2)
     for part in (waves, groups, drift):
         if part and left > _LEAST:
             kept.append(_no_more_than(part, left - 1))
@@ -109,23 +86,6 @@ def _no_more_than(part: list[Line], limit: int) -> list[Line]:
     if len(part) <= limit:
         return part
     return [*part[: limit - 1], line(Part(f"and {many(len(part) - limit + 1, 'line')} more", Style.FAINT))]
-
-
-def _wave_window(document: Mapping[str, Any], table: list[Line], limit: int) -> list[Line]:
-    """Return the table's head and the waves around the first that is not done."""
-    head, rows = table[0], table[1:]
-    size = max(1, limit - 4)  # beside them: an empty line, the head, what is before, what is after
-    states = [wave["state"] for wave in document["waves"]]
-    current = next((number for number, state in enumerate(states) if state != WaveState.DONE), len(rows))
-    first = max(0, min(current - 1, len(rows) - size))
-    after = len(rows) - first - size
-    before = [line(Part(f"{many(first, 'wave')} before", Style.FAINT))] if first else []
-    return [
-        head,
-        *before,
-        *rows[first : first + size],
-        *([line(Part(f"{many(after, 'wave')} after", Style.FAINT))] if after > 0 else []),
-    ]
 
 
 def _head(document: Mapping[str, Any]) -> list[Line]:
@@ -178,85 +138,3 @@ def _budget(budget: Mapping[str, Mapping[str, int]]) -> list[Part]:
         style = Style.BAD if breached else Style.PLAIN
         parts += [Part(", " if parts else ""), Part(f"{use['used']} {what} of {use['limit']} allowed", style)]
     return parts
-
-
-def _wave_table(document: Mapping[str, Any], width: int) -> list[Line]:
-    waves = document["waves"]
-    states = [state for state in StoreState if any(wave["counts"].get(state) for wave in waves)]
-    heads = [Part(name, Style.FAINT) for name in ("wave", "state", "stores")]
-    rows = [[*heads, *(Part(state_text(state), Style.FAINT) for state in states), Part("")]]
-    for wave in waves:
-        counts = [wave["counts"].get(state, 0) for state in states]
-        cells = [
-            Part(str(count), STYLES.get(state, Style.PLAIN)) if count else Part(".", Style.FAINT)
-            for state, count in zip(states, counts, strict=True)
-        ]
-        rows.append([*_wave_cells(wave), *cells, Part(wave_note(wave))])
-    table = aligned(rows, range(2, len(states) + 3))
-    without_note = max(sum(len(part.text) for part in row[:-2]) for row in table)
-    return table if without_note <= width else _narrow_wave_table(document)
-
-
-def _wave_cells(wave: Mapping[str, Any]) -> list[Part]:
-    style = Style.BUSY if wave["state"] in (WaveState.RUNNING, WaveState.SOAKING) else Style.PLAIN
-    return [Part(wave["name"]), Part(wave["state"], style), Part(str(wave["stores"]))]
-
-
-def _narrow_wave_table(document: Mapping[str, Any]) -> list[Line]:
-    rows = [[*(Part(name, Style.FAINT) for name in ("wave", "state", "stores")), Part("")]]
-    for wave in document["waves"]:
-        counts = [f"{count} {state_text(state)}" for state, count in wave["counts"].items()]
-        note = wave_note(wave)
-        rows.append([*_wave_cells(wave), Part(", ".join([*counts, *([note] if note else [])]))])
-    return aligned(rows, (2,))
-
-
-def _groups(document: Mapping[str, Any]) -> list[Line]:
-    """Return the stores that do not go on, by reason."""
-    shown: list[Line] = []
-    for group in grouped(document):
-        style = STYLES.get(StoreState(group.state), Style.PLAIN)
-        title = Part(f"{many(len(group.stores), 'store')} {state_text(group.state)}", style)
-        shown += [
-            line(title, f": {group.reason}"),
-            line(f"  {first_of(group.stores, _GROUP_STORES)}"),
-            *([line(Part(f"  remedy: {group.remedy}", Style.FAINT))] if group.remedy else []),
-        ]
-    return shown
-
-
-def _drift(document: Mapping[str, Any]) -> list[Line]:
-    """Return the stores that serve something else than the rollout says."""
-    rows = drifted(document)
-    if not rows:
-        return []
-    title = f"{many(len(rows), 'store')} not serving what this rollout left there"
-    heads = [Part(name, Style.FAINT) for name in ("  store", "wave", "serves", "expected")]
-    table = [
-        [Part(f"  {row['store']}"), Part(row["wave"] or "-"), Part(row["serving"]), Part(row["expected"])]
-        for row in rows[:_DRIFTED_STORES]
-    ]
-    more = len(rows) - len(table)
-    return [
-        line(Part(title, Style.UNSURE)),
-        *aligned([heads, *table]),
-        *([line(Part(f"  and {more:,} more", Style.FAINT))] if more else []),
-    ]
-
-
-def _store_table(stores: Sequence[Mapping[str, Any]]) -> list[Line]:
-    heads = ("store", "wave", "state", "since", "serves", "staged in", "activated in")
-    rows = [[Part(head, Style.FAINT) for head in heads]]
-    for row in stores:
-        times = [row["stage_seconds"], row["activate_seconds"]]
-        rows.append(
-            [
-                Part(row["store"]),
-                Part(row["wave"] or "-"),
-                Part(state_text(row["state"]), STYLES.get(StoreState(row["state"]), Style.PLAIN)),
-                Part(row["since"]),
-                Part(row["serving"] or "-"),
-                *(Part("-" if seconds is None else seconds_text(seconds)) for seconds in times),
-            ]
-        )
-    return aligned(rows, (5, 6))

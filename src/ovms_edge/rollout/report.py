@@ -17,9 +17,10 @@ from ovms_edge.rollout.amounts import duration_text
 from ovms_edge.rollout.chart import chart
 from ovms_edge.rollout.figures import figures
 from ovms_edge.rollout.groups import drifted, grouped
-from ovms_edge.rollout.overview import hints, wave_note
+from ovms_edge.rollout.overview import hints
 from ovms_edge.rollout.report_data import as_script, report_data
 from ovms_edge.rollout.states import StoreState
+from ovms_edge.rollout.wave_lines import wave_note
 from ovms_edge.rollout.words import first_of, many, seconds_text, state_text
 
 # From done to not begun.

@@ -72,7 +72,8 @@ class LiveView:
     def __call__(self, document: Mapping[str, Any]) -> None:
         """Draw the document."""
         size = shutil.get_terminal_size()
-        frame = lines(document, size.columns, self._colour, size.lines - 1)
+        # Clearing the rest of a line that is full would take its last character.
+        frame = lines(document, size.columns - 1, self._colour, size.lines - 1)
         if size == self._size and frame == self._shown:
             return
         resized = bool(self._shown) and size != self._size
