@@ -74,7 +74,7 @@ def test_a_store_that_never_comes_back_ends_with_the_time_it_had(journal: Path) 
     ended = run.go()
     assert ended.course.state is RolloutState.DONE
     assert state_of(ended, "s012") is StoreState.UNREACHABLE
-    assert ended.course.reason == "1 stores were not reached in time"
+    assert ended.course.reason == "1 store not reached in time"
     assert 14 * DAY <= run.clock.seconds() < 15 * DAY
 
 

@@ -8,6 +8,7 @@ from ovms_edge.rollout.course import Course, WaveCourse
 from ovms_edge.rollout.plan import PlannedWave
 from ovms_edge.rollout.progress import CATCHING_UP
 from ovms_edge.rollout.states import RolloutState, StoreState, WaveState
+from ovms_edge.rollout.words import many
 
 
 def advance(board: Board, course: Course) -> None:
@@ -95,7 +96,7 @@ def _end(board: Board, course: Course) -> None:
         course.state = RolloutState.DONE
     elif course.clock >= course.ended + board.plan.open_for_seconds:
         course.state = RolloutState.DONE
-        course.reason = f"{waiting} stores were not reached in time"
+        course.reason = f"{many(waiting, 'store')} not reached in time"
 
 
 def _end_rollback(board: Board, course: Course) -> None:
@@ -104,4 +105,4 @@ def _end_rollback(board: Board, course: Course) -> None:
     if not waiting or over:
         course.state = RolloutState.ROLLED_BACK
     if waiting and over:
-        course.reason = f"{course.reason}; {waiting} stores were not reached in time"
+        course.reason = f"{course.reason}; {many(waiting, 'store')} not reached in time"

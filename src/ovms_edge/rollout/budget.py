@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ovms_edge.rollout.board import Board
 from ovms_edge.rollout.course import Course
 from ovms_edge.rollout.states import StoreState
+from ovms_edge.rollout.words import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,11 @@ def breach(board: Board, course: Course) -> str | None:
     """Return which budget is exceeded, as a sentence; None if none is."""
     for what, use in (("failed", failed_in_all(board, course)), ("late", late_in_all(board))):
         if use.breached:
-            return f"{use.used} stores {what}, the budget of the rollout is {use.limit}"
+            return f"{many(use.used, 'store')} {what}, the budget of the rollout is {use.limit}"
     for number, wave in enumerate(board.plan.waves):
         for what, use in (("failed", failed_in(number, board, course)), ("late", late_in(number, board))):
             if use.breached:
-                return f"{use.used} stores of wave {wave.name} {what}, its budget is {use.limit}"
+                return f"{many(use.used, 'store')} of wave {wave.name} {what}, its budget is {use.limit}"
     return None
 
 

@@ -11,6 +11,7 @@ from ovms_edge.rollout.board import Board
 from ovms_edge.rollout.budget import breach, forgive
 from ovms_edge.rollout.course import Course
 from ovms_edge.rollout.states import RolloutState, StoreState
+from ovms_edge.rollout.words import many
 
 CLOSED = frozenset({RolloutState.ABORTED, RolloutState.ROLLED_BACK, RolloutState.DONE})
 
@@ -96,8 +97,8 @@ def _rollback(command: Command, board: Board, course: Course) -> str:
     send_back(board, course, [name for name in command.stores if name in board.stores])
     if course.state is not RolloutState.ROLLING_BACK:
         course.state = RolloutState.PAUSED
-        course.reason = f"{len(command.stores)} stores were sent back by {command.who}"
-    return f"{len(command.stores)} stores go back"
+        course.reason = f"{many(len(command.stores), 'store')} sent back by {command.who}"
+    return f"{many(len(command.stores), 'store')} to go back"
 
 
 def _retry(command: Command, board: Board, course: Course) -> str:
@@ -113,7 +114,7 @@ def _retry(command: Command, board: Board, course: Course) -> str:
         board.become(store.store, StoreState.STAGED if store.staged else StoreState.PENDING, course.clock)
     if again and course.state is RolloutState.DONE:
         course.state, course.reason = RolloutState.RUNNING, None
-    return f"{len(again)} stores begin anew"
+    return f"{many(len(again), 'store')} to begin anew"
 
 
 def _verify(command: Command, board: Board, course: Course) -> str:
@@ -123,7 +124,7 @@ def _verify(command: Command, board: Board, course: Course) -> str:
     asked = [store.store for store in board.stores.values() if store.state in settled]
     for name in asked:
         board.doubt(name)
-    return f"{len(asked)} stores are asked"
+    return f"{many(len(asked), 'store')} to be asked"
 
 
 VERBS: dict[str, Callable[[Command, Board, Course], str]] = {

@@ -14,6 +14,7 @@ from ovms_edge.rollout.journal import Event, Journal
 from ovms_edge.rollout.plan import Plan
 from ovms_edge.rollout.progress import Progress
 from ovms_edge.rollout.states import StoreState, WaveState
+from ovms_edge.rollout.words import many
 
 SCHEMA = "ovms-edge.rollout-status/1"
 _MOVED = frozenset({StoreState.SERVING, StoreState.FAILED, StoreState.ROLLED_BACK})
@@ -93,7 +94,7 @@ def _waits_for(number: int, board: Board, course: Course, now: datetime) -> str 
         return None
     missing = planned.min_serving - board.counts[number][StoreState.SERVING]
     if not board.open_in(number) and missing > 0:
-        return f"{missing} stores more to serve"
+        return f"{many(missing, 'store')} more to serve"
     zones = {board.zone_of(store)[1] for store in board.of_wave(number) if store.state is StoreState.STAGED}
     closed = [zone for zone in sorted(zones) if not planned.calendar.open_at(now, zone)]
     opening = _first_opening(planned.calendar, closed, now)
