@@ -131,6 +131,25 @@ def test_the_new_container_takes_the_other_slot(
     assert [step for step in outcome.steps if step in ("held", "routed")] == [*held, "routed"]
 
 
+def test_a_model_that_does_not_get_to_load_beside_the_other_becomes_its_equal(
+    node: Node, engine: FakeEngine, ovms: FakeOvms, serving_first: State
+) -> None:
+    loading = config_entry(state="LOADING")
+    ovms.configs[:] = [config_entry()] + [loading] * 4 + [config_entry()]
+    equal_after: list[int] = []
+    real = engine.set_cpu_shares
+
+    def watched(name: str, shares: int) -> None:
+        if shares == 1024:
+            equal_after.append(len(ovms.configs))
+        real(name, shares)
+
+    engine.set_cpu_shares = watched  # type: ignore[method-assign]
+    assert switch_to(node, "2", start_timeout_seconds=3).run(serving_first).changed
+    assert len(equal_after) == 1
+    assert equal_after[0] > 1, "before it was loaded"
+
+
 def only_second_fails(ovms: FakeOvms, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let OVMS answer as another model while the container of vlm@2 is asked."""
     real = server_module.run_gate

@@ -27,6 +27,8 @@ LOG_TAIL_LINES = 40
 # HAProxy looks at a server that was down every 200 ms, and is itself started again at once if it was killed.
 _ROUTE_SECONDS = 5.0
 _POLL_SECONDS = 0.25
+# How much of the time for loading a model that loads beside another may take up with little of the processor.
+_PATIENT_PART = 0.2
 # How long after its connections broke the engine may still say that a process runs.
 _END_SEEN_SECONDS = 1.0
 _END_POLL_SECONDS = 0.1
@@ -44,17 +46,17 @@ def run_gate(
     target: Target,
     wait_seconds: float,
     route: Route | None = None,
-    loaded: Callable[[], None] = lambda: None,
+    hurry: Callable[[], None] = lambda: None,
 ) -> GateReport:
     """Check the container of ``target``, waiting at most ``wait_seconds`` for the servable to load.
 
-    ``loaded`` is called when it has, before the first question. With ``route``, what the gateway does is
-    checked too.
+    ``hurry`` is called when it has, before the first question, or when a part of the time for it is over.
+    With ``route``, what the gateway does is checked too.
     """
     report = GateReport(target)
     steps: list[tuple[str, Callable[[], str]]] = [
         ("container", lambda: _check_container(docker, report)),
-        ("state", lambda: _wait_available(docker, report, wait_seconds, loaded)),
+        ("state", lambda: _wait_available(docker, report, wait_seconds, hurry)),
         ("listed", lambda: _check_listed(target)),
         ("device", lambda: _check_device(docker, report)),
         ("answer", lambda: _check_answers(docker, report)),
@@ -136,7 +138,7 @@ def _require_running(seen: dict[str, Any], name: str) -> None:
 
 
 def _wait_available(
-    docker: Docker, report: GateReport, wait_seconds: float, loaded: Callable[[], None]
+    docker: Docker, report: GateReport, wait_seconds: float, hurry: Callable[[], None]
 ) -> str:
     settings, see_log = report.target.settings, _SEE_LOG.format(report.target.container)
     started = time.monotonic()
@@ -148,7 +150,7 @@ def _wait_available(
             silence = error.reason
         report.state = entry.state if entry else None
         if entry and entry.available:
-            loaded()
+            hurry()
             return f"AVAILABLE after {time.monotonic() - started:.1f} s"
         if entry and entry.failed:
             report.load_failed = True
@@ -157,6 +159,8 @@ def _wait_available(
                 see_log,
             )
         _require_not_restarted(docker, report)
+        if time.monotonic() - started >= _PATIENT_PART * wait_seconds:
+            hurry()
         if time.monotonic() - started >= wait_seconds:
             found = entry.state if entry else silence or "OVMS does not list it yet"
             raise EdgeError(

@@ -117,11 +117,15 @@ class Server:
     def gate(self, target: Target, beside: bool = False) -> GateReport:
         """Put a container to the gate; its servable has ``start_timeout_seconds`` to load.
 
-        ``beside``: it was started so, and is asked as an equal of the one that serves.
+        ``beside``: it was started so, and is asked as an equal of the one that serves. One that does not get
+        to load with what the other leaves becomes that earlier.
         """
+        equal = not beside
 
-        def loaded() -> None:
-            if beside:
+        def hurry() -> None:
+            nonlocal equal
+            if not equal:
                 self._node.docker.set_cpu_shares(target.container, CPU_SHARES)
+                equal = True
 
-        return run_gate(self._node.docker, target, target.settings.start_timeout_seconds, loaded=loaded)
+        return run_gate(self._node.docker, target, target.settings.start_timeout_seconds, hurry=hurry)
