@@ -83,8 +83,8 @@
     {key: "fetch", head: "fetch", value: (row) => row.fetch_bytes, text: (row) => size(row.fetch_bytes), look: "number minor"},
     {key: "stage", head: "staging", value: (row) => row.stage_seconds, text: (row) => duration(row.stage_seconds), look: "number minor"},
     {key: "activate", head: "activation", value: (row) => row.activate_seconds, text: (row) => duration(row.activate_seconds), look: "number minor"},
-    {key: "serving", head: "serves", value: (row) => rankOf(row.serving), text: (row) => version(row.serving), look: "named"},
-    {key: "reason", head: "reason", value: (row) => rankOf(row.reason), text: (row) => row.reason, look: "reason"},
+    {key: "serving", head: "serves", value: (row) => rankOf(row.serving), text: (row) => version(row.serving), look: "named minor"},
+    {key: "reason", head: "reason", value: (row) => rankOf(row.reason), text: (row) => row.reason, look: "reason minor"},
   ];
 
   let zone = "UTC";
@@ -173,13 +173,13 @@
       fact("activation", row.activate_seconds === null ? "" : duration(row.activate_seconds)),
     ], {class: "facts"});
     const changes = data.changes[row.index].map(([after, , to, reason]) => element("tr", [
-      element("td", inZone(data.started + after, zone)),
+      element("td", inZone(data.started + after, zone), {class: "named"}),
       element("td", words(texts[to])),
       element("td", reason === null ? "" : texts[reason]),
     ]));
     const head = element("tr", [`at (${zone})`, "became", "reason"].map((name) => element("th", name, {scope: "col"})));
     const table = changes.length ? element("table", [element("thead", head), element("tbody", changes)]) : "";
-    return element("tr", element("td", [facts, table], {colspan: COLUMNS.length}), {class: "detail"});
+    return element("tr", element("td", element("div", [facts, table]), {colspan: COLUMNS.length}), {class: "detail"});
   }
 
   function drawRows() {
