@@ -1,7 +1,6 @@
-"""Which lab tests may run side by side: groups of them, by what they share (`make lab-tests`).
+"""Which lab tests may run side by side: groups of files, by what they share (`make lab-tests`).
 
-A file is a group: its stores and servers are its own. Two are larger: what uses the store of fixture ``two``,
-and what works on the stores of inventory/lab, whose files say so themselves.
+A file is a group of its own, unless it works on stores that others work on too.
 """
 
 from __future__ import annotations
@@ -9,37 +8,62 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-SWITCHED = "the store of fixture two"
-# What takes longest begins first; the others follow as they are collected.
-FIRST = (SWITCHED, "tests/e2e/test_export.py", "inventory/lab", "tests/e2e/test_fleet_faults.py")
+# What takes longest, in the order in which it begins; the other files follow as they are collected.
+GROUPS = {
+    "the store of fixture two": (
+        *("tests/e2e/test_bad_models.py", "tests/e2e/test_secrets.py", "tests/e2e/test_switch.py"),
+        *("tests/e2e/test_switch_faults.py", "tests/e2e/test_switch_hosts.py"),
+    ),
+    "export": ("tests/e2e/test_export.py",),
+    "inventory/lab": (
+        *("tests/e2e/test_ask.py", "tests/e2e/test_revocation.py", "tests/e2e/test_site.py"),
+        *(
+            "tests/e2e/test_site_cache.py",
+            "tests/e2e/test_stage_playbook.py",
+            "tests/testinfra/test_store.py",
+        ),
+    ),
+    "faults": ("tests/e2e/test_fleet_faults.py",),
+}
+GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
+
+
+def group_of(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return GROUP_OF.get(file, file)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put every test into its group, and the groups into the order in which they begin."""
+    """Put the groups into the order in which they begin."""
     for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            file = item.nodeid.partition("::")[0]
-            item.add_marker(pytest.mark.xdist_group(SWITCHED if "two" in _fixtures(item) else file))
-    ranks = {group: rank for rank, group in enumerate(FIRST)}
-    items.sort(key=lambda item: ranks.get(_group(item), len(ranks)))
+        shares = "two" in getattr(item, "fixturenames", ())
+        assert not shares or group_of(item.nodeid) == "the store of fixture two", f"{item.nodeid}: see GROUPS"
+    ranks = {group: rank for rank, group in enumerate(GROUPS)}
+    items.sort(key=lambda item: ranks.get(group_of(item.nodeid), len(ranks)))
 
 
-def _fixtures(item: pytest.Item) -> list[str]:
-    return getattr(item, "fixturenames", [])
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return what hands out whole groups, where --dist asks for whole files."""
+    # Not at the top: the tests of real stores and servers run without pytest-xdist too.
+    from xdist.scheduler import LoadScopeScheduling
 
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
 
-def _group(item: pytest.Item) -> str:
-    return next(mark.args[0] for mark in item.iter_markers("xdist_group"))
+    return Groups(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let no other group's test run beside one that is marked ``alone``."""
-    if not item.config.getoption("loadgroup", default=False):
+    """Let no other worker's test run beside one that is marked ``alone``."""
+    if not hasattr(item.config, "workerinput"):
         return (yield)
     with _turn(item):
         return (yield)

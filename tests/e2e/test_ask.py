@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.e2e import fault_store
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("inventory/lab")]
+pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventory" / "lab"

@@ -17,7 +17,7 @@ from ovms_edge.release.sign import sign_release
 from tests.e2e import fault_store
 from tests.e2e.fault_store import LAB, FaultStore
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("inventory/lab")]
+pytestmark = pytest.mark.lab
 
 KEY = LAB / "signer/id_ed25519"
 

@@ -16,7 +16,7 @@ import pytest
 from tests.e2e import fault_store
 from tests.e2e.fault_store import LAB, ROOT, FaultStore, Run
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("inventory/lab")]
+pytestmark = pytest.mark.lab
 
 INVENTORY = ROOT / "inventory/lab"
 BARE_STORE = "check-diff"

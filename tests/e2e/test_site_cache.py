@@ -17,7 +17,7 @@ from tests.e2e.fault_store import FaultStore, Run
 from tests.e2e.node_process import REF, Node, Published, answer, publish
 from tests.e2e.relay import Relay, run_relay
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("inventory/lab")]
+pytestmark = pytest.mark.lab
 
 PLAYBOOK = "playbooks/prepare_caches.yml"
 EXTRA_BYTES = 20_000_000

@@ -9,7 +9,7 @@ import pytest
 
 from tests.testinfra.paths import FILES
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("inventory/lab")]
+pytestmark = pytest.mark.lab
 
 # Used where --hosts names no others.
 testinfra_hosts = ["ansible://stores?force_ansible=True&sudo=True"]
