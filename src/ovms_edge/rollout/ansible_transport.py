@@ -6,8 +6,10 @@ which hangs up then. What a store was told it finishes by itself.
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -82,7 +84,7 @@ class AnsibleTransport:
                 inventory=self._inventory or None,  # None: what ansible.cfg says
                 limit=f"@{_listed(private, order)}",
                 extravars=self._extra_variables(order, private),
-                envvars={"ANSIBLE_CONFIG": str(self._project / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+                envvars=self._environment(),
                 forks=min(_FORKS, len(order.stores)),
                 quiet=True,
                 event_handler=lambda event: self._heard(run, event),
@@ -105,6 +107,15 @@ class AnsibleTransport:
         if result:
             self._results.put(result)
         return False
+
+    def _environment(self) -> dict[str, str]:
+        """Return what ansible-playbook is to be the one beside this Python, whoever is first in PATH."""
+        beside = Path(sys.executable).parent
+        return {
+            "ANSIBLE_CONFIG": str(self._project / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        }
 
     def _extra_variables(self, order: Order, private: Path) -> dict[str, Any]:
         return {

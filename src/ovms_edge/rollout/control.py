@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,12 +23,14 @@ from ovms_edge.rollout.real_clock import RealClock
 from ovms_edge.rollout.states import RolloutState, StoreState
 from ovms_edge.rollout.status_document import status_document
 from ovms_edge.rollout.view import View
+from ovms_edge.rollout.words import state_text
 
 _OUTCOME_SECONDS = 30.0
 _OUTCOME_POLL_SECONDS = 0.1
 # The view costs the more the more stores there are: it gets this part of the time.
 _VIEW_SHARE = 0.1
 _VIEW_SECONDS = 1.0
+_NOT_SERVING = (StoreState.FAILED, StoreState.UNREACHABLE, StoreState.LATE)
 
 
 def default_journal() -> Path:
@@ -112,12 +114,9 @@ def run_engine(journal: Journal, rollout: str, view: View) -> dict[str, Any]:
 
 
 def verdict(document: dict[str, Any]) -> int:
-    """Say how it ended where that is not well; returns the exit status."""
-    state, counts = RolloutState(document["state"]), document["counts"]
-    unwell = {StoreState.FAILED, StoreState.UNREACHABLE, StoreState.LATE, StoreState.ROLLING_BACK}
-    left = ", ".join(
-        f"{counts[each.value]} {each.value}" for each in StoreState if each in unwell and each.value in counts
-    )
+    """Say how it ended where that is not well; returns the exit status: 0 where every store serves."""
+    state = RolloutState(document["state"])
+    left = _left(document, _NOT_SERVING)
     if state is RolloutState.PAUSED:
         name = document["id"]
         sys.stderr.write(
@@ -125,9 +124,23 @@ def verdict(document: dict[str, Any]) -> int:
             f"  remedy: ovms-edge rollout retry {name}, resume {name} --forgive, or rollback {name}\n"
         )
         return 1
+    if left or state is not RolloutState.DONE:
+        sys.stderr.write(f"ovms-edge: {state_text(state)}{f', but {left}' if left else ''}\n")
+        return 1
+    return 0
+
+
+def verdict_on_rollback(document: dict[str, Any]) -> int:
+    """Say which stores have not gone back yet; returns the exit status: 0 where none is left."""
+    left = _left(document, (StoreState.ROLLING_BACK,))
     if left:
-        sys.stderr.write(f"ovms-edge: {state.value}, but {left}\n")
-    return 1 if left or state is not RolloutState.DONE else 0
+        sys.stderr.write(f"ovms-edge: {left} still: they were not reached\n")
+    return 1 if left else 0
+
+
+def _left(document: dict[str, Any], states: Sequence[StoreState]) -> str:
+    counts = document["counts"]
+    return ", ".join(f"{counts[state]} {state_text(state)}" for state in states if state in counts)
 
 
 @contextmanager

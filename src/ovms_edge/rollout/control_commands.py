@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ovms_edge.errors import EdgeError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ovms_edge.release.options import Subparsers
     from ovms_edge.rollout.command import Command
     from ovms_edge.rollout.journal import Journal
+
+    Verdict = Callable[[dict[str, Any]], int]
 
 _WATCH_SECONDS = 1.0
 # Commands import their work when they run: ansible-runner and SQLite are slow to import.
@@ -146,7 +150,10 @@ def _rollback(options: argparse.Namespace) -> int:
         if options.revoke:
             print(_revoked(journal, rollout, options))
         stores = _chosen(journal, rollout, options.stores, options.wave)
-    return _tell_and_go_on(options, _command("rollback", stores=stores, reason=options.reason))
+    from ovms_edge.rollout.control import verdict_on_rollback
+
+    command = _command("rollback", stores=stores, reason=options.reason)
+    return _tell_and_go_on(options, command, verdict=verdict_on_rollback)
 
 
 def _revoked(journal: Journal, rollout: str, options: argparse.Namespace) -> str:
@@ -263,7 +270,7 @@ def _only_tell(options: argparse.Namespace, command: Command) -> int:
     return 1 if outcome.startswith("nothing done") else 0
 
 
-def _tell_and_go_on(options: argparse.Namespace, *commands: Command) -> int:
+def _tell_and_go_on(options: argparse.Namespace, *commands: Command, verdict: Verdict | None = None) -> int:
     """Tell the engine that runs; where none runs, be the engine."""
     from ovms_edge.rollout.control import opened, tell
     from ovms_edge.rollout.controller import controller_of
@@ -274,13 +281,13 @@ def _tell_and_go_on(options: argparse.Namespace, *commands: Command) -> int:
             print(f"{rollout}: {tell(journal, rollout, command)}")
         if controller_of(Path(journal.path)) is not None:
             return 0
-        return _go_on(journal, rollout)
+        return _go_on(journal, rollout, verdict)
 
 
-def _go_on(journal: Journal, rollout: str) -> int:
-    from ovms_edge.rollout.control import run_engine, verdict
+def _go_on(journal: Journal, rollout: str, verdict: Verdict | None = None) -> int:
+    from ovms_edge.rollout import control
     from ovms_edge.rollout.view import live_view
 
     with live_view() as view:
-        document = run_engine(journal, rollout, view)
-    return verdict(document)
+        document = control.run_engine(journal, rollout, view)
+    return (verdict or control.verdict)(document)
