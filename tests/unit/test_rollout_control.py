@@ -17,6 +17,7 @@ from ovms_edge.rollout.control import document_of, tell, verdict
 from ovms_edge.rollout.controller import controller_of, only_controller
 from ovms_edge.rollout.engine import Engine
 from ovms_edge.rollout.journal import Journal
+from ovms_edge.rollout.orphans import MARK, end_orphans
 from ovms_edge.rollout.simulation.fleet import SimStore, Temper
 from ovms_edge.rollout.states import RolloutState, WaveState
 from tests.unit.rollout_fleet import NEW, OLD, Run, fleet_of, names, plan_of, wave
@@ -52,6 +53,19 @@ def test_a_second_controller_is_refused_and_a_killed_one_holds_nothing(tmp_path:
     assert controller_of(journal) is None
     with only_controller(journal, "mine-1"):
         assert controller_of(journal)
+
+
+def test_runs_of_a_controller_that_died_are_ended() -> None:
+    environment = {**os.environ, MARK: "mine-1"}
+    ignoring = [sys.executable, "-c", "import signal, time; signal.signal(1, signal.SIG_IGN); time.sleep(60)"]
+    with (
+        subprocess.Popen(ignoring, env=environment) as mine,
+        subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: "mine-10"}) as other,
+    ):
+        assert end_orphans("mine-1") == 1
+        assert mine.wait(timeout=10) < 0
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_command_is_done_at_once_where_no_engine_runs(tmp_path: Path) -> None:

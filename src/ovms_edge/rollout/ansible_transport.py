@@ -1,7 +1,7 @@
 """The transport to real stores: the playbooks that a person would run, through ansible-runner.
 
-A controller that dies takes its runs with it: ansible-runner keeps ansible-playbook on a terminal of its own,
-which hangs up then. What a store was told it finishes by itself.
+A controller that dies usually takes its runs with it: ansible-runner gives ansible-playbook a terminal of its own,
+which hangs up then; see ``orphans`` for the rest. What a store was told it finishes by itself.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import ansible_runner  # type: ignore[import-untyped]
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.rollout.answers import Run
+from ovms_edge.rollout.orphans import MARK
 from ovms_edge.rollout.transport import Kind, Order, Result
 
 _FORKS = 50
@@ -33,13 +34,14 @@ _PLAYBOOKS = {
 
 
 class AnsibleTransport:
-    """``project`` is the checkout whose playbooks run; ``logs`` keeps what runs that failed printed."""
+    """``project`` is the checkout whose playbooks run.
 
-    def __init__(
-        self, project: Path, inventory: str, logs: Path, variables: dict[str, Any] | None = None
-    ) -> None:
-        self._project, self._inventory, self._logs = project, inventory, logs
-        self._variables = variables or {}
+    Below ``logs`` is kept what the runs of ``rollout`` printed that failed.
+    """
+
+    def __init__(self, project: Path, inventory: str, rollout: str, logs: Path) -> None:
+        self._project, self._inventory, self._rollout = project, inventory, rollout
+        self._logs = logs / rollout
         self._results: queue.Queue[Result | Exception] = queue.Queue()
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
@@ -114,12 +116,12 @@ class AnsibleTransport:
         return {
             "ANSIBLE_CONFIG": str(self._project / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
+            MARK: self._rollout,
             "PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
 
     def _extra_variables(self, order: Order, private: Path) -> dict[str, Any]:
         return {
-            **self._variables,
             "model_release_ref": order.release,
             "ovms_server_release": order.release,
             "ovms_server_retry": order.retry,

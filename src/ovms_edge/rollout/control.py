@@ -19,6 +19,7 @@ from ovms_edge.rollout.command import Command
 from ovms_edge.rollout.controller import controller_of, only_controller
 from ovms_edge.rollout.engine import Engine
 from ovms_edge.rollout.journal import Journal
+from ovms_edge.rollout.orphans import end_orphans
 from ovms_edge.rollout.real_clock import RealClock
 from ovms_edge.rollout.states import RolloutState, StoreState
 from ovms_edge.rollout.status_document import status_document
@@ -94,7 +95,8 @@ def run_engine(journal: Journal, rollout: str, view: View) -> dict[str, Any]:
     path = Path(journal.path)
     with only_controller(path, rollout), interrupts() as interrupted:
         _, inventory = journal.plan(rollout)
-        transport = AnsibleTransport(project_directory(), inventory, path.with_name("runs") / rollout)
+        transport = AnsibleTransport(project_directory(), inventory, rollout, path.with_name("runs"))
+        end_orphans(rollout)
         engine = Engine(journal, rollout, transport, RealClock())
         due = 0.0
         try:
