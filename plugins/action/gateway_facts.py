@@ -5,8 +5,17 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.ovms.edge.plugins.plugin_utils import _gateway_facts_program
-from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import NoAnswerError, ask_host
+from ansible_collections.ovms.edge.plugins.plugin_utils import _gateway_facts_program, _host_files_program
+from ansible_collections.ovms.edge.plugins.plugin_utils._gateway_plan import (
+    ROLE,
+    Gateway,
+    generation,
+    is_run,
+    lacking,
+    obstacles,
+)
+from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import Call, NoAnswerError, ask_host
+from ansible_collections.ovms.edge.plugins.plugin_utils._role_inputs import BadInputsError, inputs_of
 
 
 def not_current(document: dict[str, Any]) -> str:
@@ -27,20 +36,44 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(
-            argument_spec={
-                "subnet": {"type": "str", "required": True},
-                "url": {"type": "str", "required": True},
-                "binds": {"type": "list", "elements": "str", "default": []},
-                "wait_seconds": {"type": "int", "default": 0},
-            }
-        )
+        _, args = self.validate_argument_spec(argument_spec={"wait_seconds": {"type": "int", "default": 0}})
+        known = task_vars or {}
         try:
-            result.update(changed=False, **ask_host(self, _gateway_facts_program, "facts", args))
+            gateway = Gateway.of(inputs_of(ROLE, known, self._templar.template))
+            return {**result, "changed": False, **self._look(gateway, args["wait_seconds"], address(known))}
+        except BadInputsError as error:
+            return {**result, "failed": True, "msg": str(error)}
         except NoAnswerError as error:
             return {**result, "failed": True, "msg": f"{error}; install Debian's python3 there"}
-        if args["wait_seconds"] and not result["current"]:
-            result.update(failed=True, msg=not_current(result))
-        known = task_vars or {}
-        result["address"] = str(known.get("ansible_host") or known.get("inventory_hostname") or "")
-        return result
+
+    def _look(self, gateway: Gateway, wait_seconds: int, address: str) -> dict[str, Any]:
+        wanted = {"subnet": gateway.subnet, "url": gateway.url, "binds": gateway.binds}
+        found, *files = ask_host(
+            self,
+            Call(_gateway_facts_program, "facts", {**wanted, "wait_seconds": wait_seconds}),
+            *(
+                Call(_host_files_program, "apply", {"entries": entries, "check": True})
+                for entries in (gateway.secret_files(), gateway.files())
+            ),
+        )
+        if wait_seconds and not found["current"]:
+            return {**found, "failed": True, "msg": not_current(found)}
+        for problems in (obstacles(gateway, found), [answer["msg"] for answer in files if not answer["ok"]]):
+            if problems:
+                return {"failed": True, "msg": "\n".join(problems)}
+        packages, certificate = lacking(gateway, found), generation(gateway, found, address)
+        secret_paths, paths = ([change["path"] for change in answer["changes"]] for answer in files)
+        return {
+            **found,
+            "lacking": packages,
+            "generate": certificate,
+            "secret_paths": secret_paths,
+            "paths": paths,
+            "runs": is_run(found),
+            "due": bool(packages or certificate or secret_paths or paths or not is_run(found)),
+        }
+
+
+def address(known: dict[str, Any]) -> str:
+    """Return how the controller calls the host."""
+    return str(known.get("ansible_host") or known.get("inventory_hostname") or "")

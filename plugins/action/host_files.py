@@ -9,7 +9,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.ovms.edge.plugins.plugin_utils import _host_files_program
-from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import NoAnswerError, ask_host
+from ansible_collections.ovms.edge.plugins.plugin_utils._file_changes import as_result
+from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import Call, NoAnswerError, ask_host
 
 _CONTENTS = ("content", "merge", "source")
 
@@ -32,20 +33,6 @@ def with_data(file: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "data": data}
 
 
-def as_result(changes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the Ansible result of the changes that the program reported."""
-    diff = [
-        {
-            "before_header": change["path"],
-            "after_header": change["path"],
-            "before": change.get("before", ""),
-            "after": change.get("after", f"({change['what']}, not shown)\n"),
-        }
-        for change in changes
-    ]
-    return {"changed": bool(changes), "paths": [change["path"] for change in changes], "diff": diff}
-
-
 class ActionModule(ActionBase):
     """See the documentation in plugins/modules/host_files.py."""
 
@@ -59,7 +46,7 @@ class ActionModule(ActionBase):
                 "files": {
                     "type": "list",
                     "elements": "dict",
-                    "required": True,
+                    "default": [],
                     "mutually_exclusive": [_CONTENTS],
                     "options": {
                         "path": {"type": "path", "required": True},
@@ -72,29 +59,35 @@ class ActionModule(ActionBase):
                         "validate": {"type": "list", "elements": "str"},
                     },
                 },
+                "groups": {
+                    "type": "list",
+                    "elements": "dict",
+                    "default": [],
+                    "options": {
+                        "gid": {"type": "int", "required": True},
+                        "name": {"type": "str", "required": True},
+                    },
+                },
                 "units": {"type": "list", "elements": "str", "default": []},
             }
         )
-        files, units = args["files"], args["units"]
+        files, more = args["files"], {name: args[name] for name in ("groups", "units")}
         try:
             entries = [as_entry(file) for file in files]
         except FileNotFoundError as error:
             reason = f"{error.filename} is missing on the controller; run `make node-tool`"
             return {**result, "failed": True, "msg": reason}
-        answer = self._send(entries, units)
+        answer = self._send(entries, more)
         lacking = {change["path"] for change in answer["changes"] if change.pop("wants_data", False)}
         if answer["ok"] and lacking and not self._task.check_mode:
-            rest = self._send([with_data(file) for file in files if file["path"] in lacking], units)
+            rest = self._send([with_data(file) for file in files if file["path"] in lacking], more)
             answer["changes"] += [change for change in rest["changes"] if change["path"] not in lacking]
             answer["ok"], answer["msg"] = rest["ok"], rest.get("msg", "")
-        result.update(as_result(answer["changes"]))
-        if not answer["ok"]:
-            result.update(failed=True, msg=answer["msg"])
-        return result
+        return {**result, **as_result(answer)}
 
-    def _send(self, entries: list[dict[str, Any]], units: list[str]) -> dict[str, Any]:
-        wanted = {"entries": entries, "check": bool(self._task.check_mode), "units": units}
+    def _send(self, entries: list[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
+        wanted = {"entries": entries, "check": bool(self._task.check_mode), **more}
         try:
-            return ask_host(self, _host_files_program, "apply", wanted)
+            return ask_host(self, Call(_host_files_program, "apply", wanted))[0]
         except NoAnswerError as error:
             return {"ok": False, "msg": str(error), "changes": []}

@@ -5,27 +5,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gateway_facts
-short_description: What a host has of the gateway before OVMS
+short_description: What a host has of the gateway before OVMS, and what of it has to change
 version_added: 0.1.0
 author:
   - ovms-edge authors (@ovms-edge)
 description:
-  - Looks for HAProxy, the gateway's unit, its certificate and its answer, and for routes that its subnet
-    would overlap, all in one call. Role C(ovms_gateway) decides by it what there is to do.
+  - Looks for HAProxy, the gateway's unit, its certificate and its answer, and compares its files with what
+    role C(ovms_gateway) wants, all in one call. What that is follows from the role's inputs, which are read
+    from the variables and checked again.
+  - Fails where the gateway cannot run, for each reason with what to do, such as routes that its subnet
+    overlaps or another process where it is to listen.
 options:
-  subnet:
-    description: The subnet of the network that OVMS is to be on.
-    type: str
-    required: true
-  url:
-    description: How the host itself reaches the gateway. Its certificate is not verified.
-    type: str
-    required: true
-  binds:
-    description: Where the gateway is to listen, each as ADDRESS:PORT.
-    type: list
-    elements: str
-    default: []
   wait_seconds:
     description:
       - Wait so long at most until the gateway runs by the configuration that is on the disk.
@@ -45,8 +35,6 @@ attributes:
 EXAMPLES = r"""
 - name: Wait until the gateway has taken up its configuration
   ovms.edge.gateway_facts:
-    subnet: 172.31.253.0/29
-    url: http://127.0.0.1:8002
     wait_seconds: 15
 """
 
@@ -65,11 +53,11 @@ hostname:
   returned: success
   type: str
   sample: store-001
-address:
-  description: How the controller calls it.
+os:
+  description: The C(id) and C(name) of its operating system.
   returned: success
-  type: str
-  sample: 192.0.2.11
+  type: dict
+  sample: {id: debian, name: Debian GNU/Linux 12 (bookworm)}
 overlaps:
   description: Routes of the host, but the gateway's own, that the subnet overlaps.
   returned: success
@@ -77,7 +65,7 @@ overlaps:
   elements: str
   sample: [172.31.0.0/16 dev tun0]
 taken:
-  description: Of C(binds) those where another process listens, and which.
+  description: Of the places where the gateway is to listen those where another process does, and which.
   returned: success
   type: list
   elements: str
@@ -103,4 +91,35 @@ current:
   description: Whether it runs with the configuration that is on the disk.
   returned: success
   type: bool
+runs:
+  description: Whether it does so, and will after a boot.
+  returned: success
+  type: bool
+due:
+  description: Whether anything has to be done for the host to have what the role wants.
+  returned: success
+  type: bool
+lacking:
+  description: Packages that have to be installed.
+  returned: success
+  type: list
+  elements: str
+  sample: [haproxy]
+generate:
+  description: Names, and openssl's configuration, of the certificate to generate; null if there is none to.
+  returned: success
+  type: dict
+  sample: {names: "DNS:store-001,IP:192.0.2.11", config: "[req]..."}
+secret_paths:
+  description: Files to be changed that only some may read.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/ovms-edge/gateway/keys]
+paths:
+  description: Other files to be changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/ovms-edge/gateway/haproxy.cfg]
 """

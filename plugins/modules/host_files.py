@@ -18,7 +18,7 @@ options:
     description: Files and directories, brought to their state in this order.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       path:
         description: Absolute path. Directories above it are made, with mode 0755, where there are none.
@@ -53,6 +53,20 @@ options:
           - If it fails, the old content is kept, and no file after it is touched. Not run in check mode.
         type: list
         elements: str
+  groups:
+    description: Numbers of groups that are to have a name, whatever it is. Comes before the files.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      gid:
+        description: The number.
+        type: int
+        required: true
+      name:
+        description: The group that gets it if none has it, a system group if it has to be made.
+        type: str
+        required: true
   units:
     description:
       - Systemd units that are to be enabled and active once all files are there; systemd reads those first.
@@ -96,7 +110,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 paths:
-  description: What was changed, or would be; units by their names.
+  description: What was changed, or would be; groups and units by their names.
   returned: always
   type: list
   elements: str

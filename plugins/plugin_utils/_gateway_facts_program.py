@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import platform
 import re
 import shutil
 import socket
@@ -192,6 +193,12 @@ def answer_of(url: str) -> dict[str, Any]:
     }
 
 
+def system() -> dict[str, str]:
+    """Return ``id`` and ``name`` of the operating system."""
+    release = platform.freedesktop_os_release()
+    return {"id": release["ID"], "name": release["PRETTY_NAME"]}
+
+
 def certificate_state(root: Path) -> dict[str, Any]:
     path = root / CERTIFICATE
     text = text_of(path)
@@ -227,6 +234,7 @@ def facts(
         state = running(url, base)
     return {
         "hostname": socket.gethostname(),
+        "os": system(),
         "haproxy": version_in(said(HAPROXY, "-v")) if Path(HAPROXY).exists() else None,
         "openssl": shutil.which("openssl") is not None,
         "overlaps": overlaps(subnet, text_of(base / ROUTES) or "", own_subnet(base)),

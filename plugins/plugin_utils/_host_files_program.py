@@ -170,16 +170,38 @@ def apply_file(entry: dict[str, Any], mode: int, group: int, check: bool) -> dic
 
 def systemctl(*arguments: str) -> str:
     """Return what systemctl prints; raises RefusedError with what it says if it fails."""
+    return printed(
+        "systemctl", *arguments, absent="units need a host that systemd runs", failed="see systemctl status"
+    )
+
+
+def printed(*command: str, absent: str, failed: str) -> str:
+    """Return what a command prints; raises RefusedError with what it says and what to do if it fails."""
     try:
-        done = subprocess.run(
-            ["systemctl", *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError as error:
-        raise RefusedError(f"systemctl: {error.strerror}; units need a host that systemd runs") from error
+        raise RefusedError(f"{command[0]}: {error.strerror}; {absent}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip() or f"it ended with status {done.returncode}"
-        raise RefusedError(f"systemctl {' '.join(arguments)}: {said}; see systemctl status on the host")
+        raise RefusedError(f"{' '.join(command)}: {said}; {failed} on the host")
     return done.stdout.decode(errors="replace")
+
+
+def apply_groups(groups: list[dict[str, Any]], check: bool) -> list[dict[str, Any]]:
+    """Give each number that no group has to its group, made if there is none; return what was to do."""
+    changes = []
+    for group in groups:
+        number, name = group["gid"], group["name"]
+        named = {known.gr_name: known.gr_gid for known in grp.getgrall()}
+        if number in named.values():
+            continue
+        command = ["groupmod"] if name in named else ["groupadd", "--system"]
+        if not check:
+            change = (*command, "--gid", str(number), name)
+            printed(*change, absent="install Debian's package passwd", failed="see /etc/group")
+        before = f"{named[name]}\n" if name in named else ""
+        changes.append({"path": name, "what": "group", "before": before, "after": f"{number}\n"})
+    return changes
 
 
 def shown_units(names: list[str]) -> dict[str, dict[str, str]]:
@@ -227,13 +249,19 @@ def unit_name(path: str) -> str | None:
     return path.removeprefix(UNIT_DIRECTORY) if path.startswith(UNIT_DIRECTORY) else None
 
 
-def apply(entries: list[dict[str, Any]], check: bool, units: list[str] | None = None) -> dict[str, Any]:
+def apply(
+    entries: list[dict[str, Any]],
+    check: bool,
+    units: list[str] | None = None,
+    groups: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Bring every entry to its wanted state, in order; ``check`` only says what would change.
 
-    ``units`` come last, and not before all files are there.
+    ``groups`` come first. ``units`` come last, and not before all files are there.
     """
     changes: list[dict[str, Any]] = []
     try:
+        changes += apply_groups(groups or [], check)
         for entry in entries:
             mode, group = int(entry["mode"], 8), group_id(entry, check)
             if entry.get("directory"):

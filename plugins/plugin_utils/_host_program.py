@@ -7,15 +7,35 @@ Program and request travel on standard input: no module bootstrap, and nothing s
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+# Each program is a module of its own there. What it prints is one document: an answer for each call.
+_RUN = """\
+import json
+def call(text, name, function, request):
+    program = {"__name__": name}
+    exec(compile(text, name, "exec"), program)
+    return program[function](**request)
+print(json.dumps({"answers": [call(*words) for words in json.loads(CALLS)]}))
+"""
+
 
 class NoAnswerError(Exception):
     """The program printed no document; the text is what came instead."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of a program, to be called with the arguments in ``request``; it returns a document."""
+
+    program: ModuleType
+    function: str
+    request: dict[str, Any]
 
 
 def parse_answer(stdout: str, stderr: str) -> dict[str, Any]:
@@ -30,12 +50,13 @@ def parse_answer(stdout: str, stderr: str) -> dict[str, Any]:
     return document
 
 
-def ask_host(
-    action: ActionBase, program: ModuleType, function: str, request: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what ``function`` of ``program`` returns on the host for the arguments in ``request``."""
-    arguments = json.dumps(json.dumps(request))
-    call = f"print(json.dumps({function}(**json.loads({arguments}))))"
-    text = Path(str(program.__file__)).read_text()
-    done = action._low_level_execute_command("python3 -", in_data=f"{text}\n{call}\n")
-    return parse_answer(done["stdout"], done["stderr"])
+def ask_host(action: ActionBase, *calls: Call) -> list[dict[str, Any]]:
+    """Return what each call returns on the host, all of them asked in one go; raises NoAnswerError."""
+    words = [
+        (Path(str(call.program.__file__)).read_text(), call.program.__name__, call.function, call.request)
+        for call in calls
+    ]
+    program = _RUN.replace("CALLS", json.dumps(json.dumps(words)))
+    done = action._low_level_execute_command("python3 -", in_data=program)
+    answers: list[dict[str, Any]] = parse_answer(done["stdout"], done["stderr"])["answers"]
+    return answers

@@ -168,3 +168,43 @@ def test_a_program_that_is_missing_refuses_too(tmp_path: Path) -> None:
 def test_a_check_tries_nothing(tmp_path: Path) -> None:
     entry = content(tmp_path / "f", "x", validate=["false"])
     assert changed([entry], check=True) == ["created"]
+
+
+@pytest.fixture
+def group_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where groupadd and groupmod, that are scripts, write how they were called."""
+    calls = tmp_path / "calls"
+    calls.touch()
+    for name in ("groupadd", "groupmod"):
+        tool = tmp_path / "bin" / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(f"#!/bin/sh\necho {name} \"$@\" >> '{calls}'\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    known = [grp.struct_group(("daemon", "x", 1, [])), grp.struct_group(("render", "x", 105, []))]
+    monkeypatch.setattr(program.grp, "getgrall", lambda: known)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("gid", "name", "call"),
+    [
+        (1, "render", ""),
+        (105, "other", ""),
+        (993, "other", "groupadd --system --gid 993 other\n"),
+        (993, "render", "groupmod --gid 993 render\n"),
+    ],
+)
+@pytest.mark.parametrize("check", [False, True])
+def test_a_number_without_a_name_gets_the_group(
+    group_tools: Path, gid: int, name: str, call: str, check: bool
+) -> None:
+    answer = program.apply([], check, groups=[{"gid": gid, "name": name}])
+    assert [change["path"] for change in answer["changes"]] == ([name] if call else [])
+    assert group_tools.read_text() == ("" if check else call)
+
+
+def test_a_group_that_cannot_be_made_is_said(group_tools: Path) -> None:
+    (group_tools.parent / "bin/groupadd").write_text("#!/bin/sh\necho is locked >&2; exit 10\n")
+    answer = program.apply([], False, groups=[{"gid": 993, "name": "other"}])
+    assert answer["msg"] == "groupadd --system --gid 993 other: is locked; see /etc/group on the host"
