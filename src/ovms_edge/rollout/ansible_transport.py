@@ -1,7 +1,7 @@
 """The transport to real stores: the playbooks that a person would run, through ansible-runner.
 
-A controller that dies usually takes its runs with it: ansible-runner gives ansible-playbook a terminal of its own,
-which hangs up then; see ``orphans`` for the rest. What a store was told it finishes by itself.
+A controller that dies usually takes its runs with it: ansible-runner gives ansible-playbook a terminal of its
+own, which hangs up then; see ``orphans`` for the rest. What a store was told it finishes by itself.
 """
 
 from __future__ import annotations
