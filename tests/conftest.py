@@ -27,6 +27,7 @@ GROUPS = {
             "tests/testinfra/test_store.py",
         ),
     ),
+    "rollouts": ("tests/e2e/test_rollout.py",),
     "faults": ("tests/e2e/test_fleet_faults.py",),
 }
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
