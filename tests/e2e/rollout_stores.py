@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from tests.e2e.load import CLIENTS, Load
 from tests.e2e.switch_store import SwitchStore, running_store
 
 EDGE = Path(sys.executable).with_name("ovms-edge")
+ANSIBLE_PLAYBOOK = EDGE.with_name("ansible-playbook")
 _SITE_SECONDS = 900
 _ROLLOUT_SECONDS = 600
 
@@ -39,18 +39,26 @@ class Fleet:
     def names(self) -> list[str]:
         return [store.name for store in self.stores]
 
+    def playbook(self, path: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        argv = [str(ANSIBLE_PLAYBOOK), "-i", str(self.inventory), path, "-e", json.dumps(variables)]
+        return subprocess.run(
+            argv, cwd=ROOT, capture_output=True, text=True, timeout=_SITE_SECONDS, check=False
+        )
+
     def serving(self) -> dict[str, str]:
         return {store.name: store.active().release for store in self.stores}
 
     def planned(self, release: ReleaseRef, *waves: dict[str, Any], **spec: Any) -> Rollout:
-        """Return a rollout of ``release`` that has not begun."""
+        """Return a rollout of ``release`` that has not begun, planned after a survey of the stores."""
         directory = self.directory / str(release).replace("@", "-")
         directory.mkdir(exist_ok=True)
         text = yaml.safe_dump({"release": str(release), "waves": list(waves), **spec})
         (directory / "rollout.yml").write_text(text)
         rollout = Rollout(self, directory)
+        survey = rollout.survey(release)
         rollout.edge(
-            "plan", str(directory / "rollout.yml"), "--output", str(rollout.plan), "-i", str(self.inventory)
+            *("plan", str(directory / "rollout.yml"), "-i", str(self.inventory)),
+            *("--survey", str(survey), "--output", str(rollout.plan)),
         )
         return rollout
 
@@ -63,6 +71,18 @@ class Rollout:
     @property
     def plan(self) -> Path:
         return self.directory / "plan.json"
+
+    def survey(self, release: ReleaseRef) -> Path:
+        """Return the file with what each store says that the release would be for it."""
+        path = self.directory / "survey.json"
+        variables = {"model_release_ref": str(release), "survey_file": str(path)}
+        run = self.fleet.playbook("playbooks/survey_stores.yml", **variables)
+        assert run.returncode == 0, run.stdout[-3000:]
+        return path
+
+    def surveyed(self) -> dict[str, Any]:
+        stores: dict[str, Any] = json.loads((self.directory / "survey.json").read_text())["stores"]
+        return stores
 
     def edge(self, *words: str, status: int = 0) -> str:
         """Run ``ovms-edge rollout WORDS`` to its end, which has to be ``status``; returns what it printed."""
@@ -121,13 +141,11 @@ def fleet_of(names: Sequence[str], directory: Path) -> Iterator[Fleet]:
                 "add", name, "--debian", "13", "--memory-gib", "32", "--inventory", str(inventory)
             )
             stack.callback(fault_store.lab, "remove", name)
-        site = [Path(sys.executable).with_name("ansible-playbook"), "-i", str(inventory), "site.yml"]
-        done = subprocess.run(
-            site, cwd=ROOT, capture_output=True, text=True, timeout=_SITE_SECONDS, check=False, env=os.environ
-        )
-        assert done.returncode == 0, done.stdout[-3000:]
         stores = tuple(running_store(name, inventory) for name in names)
-        yield Fleet(stores, inventory, directory)
+        fleet = Fleet(stores, inventory, directory)
+        site = fleet.playbook("site.yml")
+        assert site.returncode == 0, site.stdout[-3000:]
+        yield fleet
 
 
 @contextmanager

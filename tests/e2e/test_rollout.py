@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,9 @@ def test_offline_and_failing_stores_end_as_planned_and_all_go_back(
         budget={"failed": 1, "late": 0},
         retry_every="20s",
     )
+    surveyed = rollout.surveyed()
+    assert [name for name, said in surveyed.items() if not said["reached"]] == [store.name for store in away]
+    assert all(surveyed[store.name]["fetch_bytes"] > 0 for store in here), "it was never here"
     with ExitStack() as stack:
         running = stack.enter_context(loads(here))
         struck = stack.enter_context(sabotaged(broken, good, at_load(KILL)))
@@ -125,13 +129,9 @@ def test_offline_and_failing_stores_end_as_planned_and_all_go_back(
             controller.send_signal(signal.SIGKILL)
         with rollout.running("resume"):
             moved = {store.name for store in here if store is not broken}
-            document = rollout.wait_until(
-                lambda found: {one["store"] for one in found["stores"] if one["state"] == "serving"} >= moved
-            )
+            ends = {"serving": moved, "unreachable": {store.name for store in away}, "failed": {broken.name}}
+            document = rollout.wait_until(lambda found: by_state(found) == ends)
             assert document["state"] == "running"
-            assert {store.name for store in away} == {
-                one["store"] for one in document["stores"] if one["state"] == "unreachable"
-            }
             for store in away:
                 fault_store.lab("restart", store.name)
             rollout.wait_until(lambda found: found["ended"] is not None)
@@ -150,3 +150,10 @@ def test_offline_and_failing_stores_end_as_planned_and_all_go_back(
     assert [load.report().faults for load in running] == [[]] * len(running)
     assert fleet.serving() == before
     assert set(rollout.states().values()) == {"rolled_back", "failed"}
+
+
+def by_state(document: dict[str, Any]) -> dict[str, set[str]]:
+    stores: dict[str, set[str]] = {}
+    for store in document["stores"]:
+        stores.setdefault(store["state"], set()).add(store["store"])
+    return stores
