@@ -110,17 +110,12 @@ class Board:
                 self._changing(store, store.forget_run)
 
     def due(self, clock: float) -> Iterator[Progress]:
-        """Yield, once, the stores that waited until now; each is to be begun or put off by the caller."""
+        """Yield, once, the stores that waited until now."""
         while self._due and self._due[0][0] <= clock:
             due, name = heapq.heappop(self._due)
             store = self.stores[name]
             if store.due == due and store.next:
                 yield store
-
-    def put_off(self, name: str, due: float) -> None:
-        """Let a store wait until ``due``."""
-        self.stores[name].due = due
-        heapq.heappush(self._due, (due, name))
 
     def late(self, clock: float, begun: Callable[[int], float | None]) -> list[str]:
         """Return the stores that are late now; ``begun`` says when a wave began, None if it has not."""

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ovms_edge.errors import EdgeError
+
+_LOOK_SECONDS = 0.5
 
 
 @contextmanager
@@ -24,10 +27,7 @@ def only_controller(journal: Path, rollout: str) -> Iterator[None]:
     path = _lock_path(journal)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _taken(path) from error
+        _acquire(descriptor, path)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "rollout": rollout}
         os.ftruncate(descriptor, 0)
@@ -51,6 +51,20 @@ def controller_of(journal: Path) -> dict[str, Any] | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path) -> None:
+    """Take the lock; whoever only looks has it for an instant, too, so that one refusal says nothing."""
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise _taken(path) from error
+            time.sleep(_LOOK_SECONDS / 10)
+        else:
+            return
 
 
 def _lock_path(journal: Path) -> Path:

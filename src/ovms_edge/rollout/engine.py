@@ -55,12 +55,6 @@ class Engine:
             [(seq, command, obey(command, self.board, self.course)) for seq, command in self._commands()]
         )
 
-    def run(self) -> RolloutState:
-        """Go on until no store is left to move; returns how it ended."""
-        while self.turn():
-            pass
-        return self.course.state
-
     def turn(self) -> bool:
         """Do what is due, wait for answers, take them in; False when there is nothing left to do."""
         self.course.clock = self._base + self._clock.seconds()

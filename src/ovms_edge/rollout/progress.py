@@ -30,10 +30,8 @@ CATCHING_UP = frozenset({StoreState.UNREACHABLE, StoreState.LATE})
 class Progress:
     """``touched``: an activation was begun, so it may serve the release.
 
-    ``begun``: the clock when it was first told what it has not done yet, 0 if it was not. ``due``: the clock
-    before which it is left alone.
-
-    ``doubtful``: it is to be asked what it serves.
+    ``doubtful``: it is to be asked what it serves. ``begun``: the clock when it was first told what it has
+    not done yet, 0 if it was not. ``due``: the clock before which it is left alone.
     """
 
     store: str
