@@ -113,10 +113,9 @@ class Watched(SimTransport):
             assert course.state is RolloutState.RUNNING
             assert breach(board, course) is None
             if order.kind is Kind.ACTIVATE:
-                for name in order.stores:
-                    assert course.waves[board.stores[name].wave].state in BEGUN, name
-        for number, planned in enumerate(board.plan.waves):
-            assert board.activating[number] <= planned.concurrency
+                for number in {board.stores[name].wave for name in order.stores}:
+                    assert course.waves[number].state in BEGUN
+                    assert board.activating[number] <= board.plan.waves[number].concurrency
         super().send(orders)
 
     def told(self, kind: Kind) -> list[str]:

@@ -180,6 +180,21 @@ def test_a_store_that_is_stuck_becomes_late_and_holds_nothing_up(journal: Path) 
     assert Counter(run.serving().values()) == {NEW: 11, OLD: 1}
 
 
+def test_a_store_that_is_stuck_when_it_comes_back_takes_nobody_s_place(journal: Path) -> None:
+    waves = plan_of(wave("all", names(6), concurrency=1))
+    away = ((30.0, 70.0),)
+    run = begin(
+        journal,
+        waves,
+        s005=SimStore("s005", OLD, stage_seconds=60.0, offline=away),
+        s006=SimStore("s006", OLD, Temper.STUCK, stage_seconds=5.0, offline=away),
+        **{name: SimStore(name, OLD, stage_seconds=5.0, activate_seconds=5.0) for name in names(4)},
+    )
+    ended = run.go()
+    assert state_of(ended, "s006") is StoreState.LATE
+    assert state_of(ended, "s005") is StoreState.SERVING
+
+
 def test_too_many_late_stores_are_a_breach(journal: Path) -> None:
     stuck = {name: SimStore(name, OLD, Temper.STUCK) for name in CANARY}
     run = begin(journal, plan(late_limit=1), **stuck)

@@ -16,6 +16,9 @@ from ovms_edge.rollout.progress import CATCHING_UP, OPEN, Progress
 from ovms_edge.rollout.states import StoreState
 from ovms_edge.rollout.transport import Kind, Result
 
+# One that was not reached before, and was told something since, is no different.
+_MAY_BE_LATE = OPEN | {StoreState.UNREACHABLE}
+
 Zone = tuple[int, str]  # wave and time zone: stores whose window opens at the same time
 
 
@@ -72,7 +75,7 @@ class Board:
         """Note that a store is being told."""
         store = self.stores[name]
         self._changing(store, lambda: store.begin(kind, clock))
-        if kind is not Kind.VERIFY and store.state not in CATCHING_UP:
+        if kind in (Kind.STAGE, Kind.ACTIVATE):
             heapq.heappush(self._deadlines, (store.begun + self.plan.late_after_seconds, name))
 
     def answer(self, result: Result, clock: float) -> None:
@@ -124,7 +127,7 @@ class Board:
             _, name = heapq.heappop(self._deadlines)
             store = self.stores[name]
             wave_began = begun(store.wave)
-            if not (store.state in OPEN and store.begun) or wave_began is None:
+            if not (store.begun and store.state in _MAY_BE_LATE) or wave_began is None:
                 continue  # of a wave that has not begun: `expect` looks at it again when it does
             deadline = max(store.begun, wave_began) + self.plan.late_after_seconds
             if deadline > clock:
@@ -136,11 +139,11 @@ class Board:
     def expect(self, number: int, clock: float) -> None:
         """Let a wave begin: its stores may be late from now on, and the unreachable are tried again."""
         for store in self.of_wave(number):
-            if store.state in OPEN and store.begun:
-                heapq.heappush(self._deadlines, (clock + self.plan.late_after_seconds, store.store))
-            elif store.state is StoreState.UNREACHABLE and not store.busy:
+            if store.state is StoreState.UNREACHABLE and not store.busy:
                 again = StoreState.STAGED if store.staged else StoreState.PENDING
                 self.become(store.store, again, clock)
+            elif store.begun and store.state in _MAY_BE_LATE:
+                heapq.heappush(self._deadlines, (clock + self.plan.late_after_seconds, store.store))
 
     def next_moment(self) -> float | None:
         """Return the clock at which a wait or a deadline ends first; None if there is none."""
