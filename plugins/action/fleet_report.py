@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.ovms.edge.plugins.plugin_utils._fleet_table import fleet_table, row_of
+from ansible_collections.ovms.edge.plugins.plugin_utils._report_file import write_report
 
 
 class ActionModule(ActionBase):
@@ -41,9 +41,4 @@ class ActionModule(ActionBase):
             return ""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         report = {"schema": 1, "at": now, "ok": all(row["ok"] for row in rows), "stores": rows}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        finished = path.with_name(f".{path.name}.new")
-        finished.write_text(json.dumps(report, indent=2) + "\n")
-        finished.replace(path)
-        here = Path.cwd()
-        return f"; report in {path.relative_to(here) if path.is_relative_to(here) else path}"
+        return f"; report in {write_report(path, report, indent=2)}"

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import datetime
-import json
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.ovms.edge.plugins.plugin_utils._report_file import write_report
 from ansible_collections.ovms.edge.plugins.plugin_utils._survey import SCHEMA, summary, surveyed
 
 
@@ -47,9 +47,4 @@ class ActionModule(ActionBase):
             return ""
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         document = {"schema": SCHEMA, "release": release, "at": now, "stores": stores}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        finished = path.with_name(f".{path.name}.new")
-        finished.write_text(json.dumps(document, indent=1) + "\n")
-        finished.replace(path)
-        here = Path.cwd()
-        return f"; survey in {path.relative_to(here) if path.is_relative_to(here) else path}"
+        return f"; survey in {write_report(path, document, indent=1)}"
