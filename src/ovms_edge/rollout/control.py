@@ -41,8 +41,9 @@ def default_journal() -> Path:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Journal]:
-    """Yield the journal in ``path``; its directory is made where it is missing."""
+def opened(path: Path | None) -> Iterator[Journal]:
+    """Yield the journal in ``path``, None for the usual one; its directory is made where it is missing."""
+    path = path or default_journal()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     journal = Journal(path)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovms_edge.errors import EdgeError, UsageError
+from ovms_edge.rollout.options import add_journal, add_rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,13 +68,11 @@ def _add(
     commands: Subparsers, verb: str, summary: str, run: Any, name: bool = True
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(verb, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    parser.add_argument(
-        "--journal", type=Path, metavar="FILE", help="default: rollouts.sqlite in XDG_STATE_HOME/ovms-edge"
-    )
+    add_journal(parser)
     if name and verb == "approve":
         parser.add_argument("rollout", metavar="ID")
     elif name:
-        parser.add_argument("rollout", nargs="?", metavar="ID", help="default: the newest")
+        add_rollout(parser)
     parser.set_defaults(run=run)
     return parser
 
@@ -90,13 +89,6 @@ def _add_revocation(parser: argparse.ArgumentParser) -> None:
     add_depot(parser, required=False)
 
 
-def _journal(options: argparse.Namespace) -> Path:
-    from ovms_edge.rollout.control import default_journal
-
-    journal: Path = options.journal or default_journal()
-    return journal
-
-
 def _start(options: argparse.Namespace) -> int:
     from ovms_edge.rollout.board import fresh_stores
     from ovms_edge.rollout.control import opened
@@ -106,7 +98,7 @@ def _start(options: argparse.Namespace) -> int:
 
     plan = read_plan(options.plan)
     inventory = str(Path(options.inventory).resolve()) if options.inventory else ""
-    with opened(_journal(options)) as journal:
+    with opened(options.journal) as journal:
         with only_controller(Path(journal.path), plan.id):
             pass  # nothing is entered while another engine is at work
         _end_others(journal, options.supersede)
@@ -136,22 +128,20 @@ def _resume(options: argparse.Namespace) -> int:
 def _retry(options: argparse.Namespace) -> int:
     from ovms_edge.rollout.control import opened
 
-    with opened(_journal(options)) as journal:
+    with opened(options.journal) as journal:
         rollout = journal.find(options.rollout).id
         stores = _chosen(journal, rollout, options.stores, [])
     return _tell_and_go_on(options, _command("retry", stores=stores), _command("resume"))
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    from ovms_edge.rollout.control import opened
+    from ovms_edge.rollout.control import opened, verdict_on_rollback
 
-    with opened(_journal(options)) as journal:
+    with opened(options.journal) as journal:
         rollout = journal.find(options.rollout).id
         if options.revoke:
             print(_revoked(journal, rollout, options))
         stores = _chosen(journal, rollout, options.stores, options.wave)
-    from ovms_edge.rollout.control import verdict_on_rollback
-
     command = _command("rollback", stores=stores, reason=options.reason)
     return _tell_and_go_on(options, command, verdict=verdict_on_rollback)
 
@@ -183,7 +173,7 @@ def _abort(options: argparse.Namespace) -> int:
 def _approve(options: argparse.Namespace) -> int:
     from ovms_edge.rollout.control import opened
 
-    with opened(_journal(options)) as journal:
+    with opened(options.journal) as journal:
         plan, _ = journal.plan(journal.find(options.rollout).id)
         _known_waves(plan.id, {wave.name for wave in plan.waves}, options.wave)
     return _only_tell(options, _command("approve", waves=tuple(options.wave)))
@@ -195,7 +185,7 @@ def _status(options: argparse.Namespace) -> None:
     from ovms_edge.rollout.control import document_of, opened
     from ovms_edge.rollout.view import live_view, summary
 
-    with opened(_journal(options)) as journal:
+    with opened(options.journal) as journal:
         document = document_of(journal, options.rollout)
         if options.json:
             print(json.dumps(document))
@@ -216,7 +206,7 @@ def _list(options: argparse.Namespace) -> None:
 
     from ovms_edge.rollout.control import opened
 
-    with opened(_journal(options)) as journal:
+    with opened(options.journal) as journal:
         rollouts = journal.listed()
     if options.json:
         print(json.dumps([asdict(one) for one in rollouts]))
@@ -263,7 +253,7 @@ def _known_waves(rollout: str, known: set[str], asked: list[str]) -> None:
 def _only_tell(options: argparse.Namespace, command: Command) -> int:
     from ovms_edge.rollout.control import opened, tell
 
-    with opened(_journal(options)) as journal:
+    with opened(options.journal) as journal:
         rollout = journal.find(options.rollout).id
         outcome = tell(journal, rollout, command)
     print(f"{rollout}: {outcome}")
@@ -275,7 +265,7 @@ def _tell_and_go_on(options: argparse.Namespace, *commands: Command, verdict: Ve
     from ovms_edge.rollout.control import opened, tell
     from ovms_edge.rollout.controller import controller_of
 
-    with opened(_journal(options)) as journal:
+    with opened(options.journal) as journal:
         rollout = journal.find(options.rollout).id
         for command in commands:
             print(f"{rollout}: {tell(journal, rollout, command)}")

@@ -223,14 +223,12 @@ class Journal:
         )
         return list(rows)
 
-    def history(self, rollout: str, after: int = 0) -> Iterator[tuple[int, Event]]:
-        """Yield the lines of the history with a number above ``after``, the oldest first."""
+    def history(self, rollout: str) -> Iterator[Event]:
+        """Yield the lines of the history, the oldest first."""
         rows = self._db.execute(
-            "SELECT seq, at, store, wave, old, new, reason FROM history "
-            "WHERE rollout = ? AND seq > ? ORDER BY seq",
-            (rollout, after),
+            "SELECT at, store, wave, old, new, reason FROM history WHERE rollout = ? ORDER BY seq", (rollout,)
         )
-        return ((row[0], Event(*row[1:])) for row in rows)
+        return (Event(*row) for row in rows)
 
     def _tell_rollout(self, rollout: str, course: Course, at: str) -> None:
         over = course.state in CLOSED

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.rollout.options import add_journal, add_rollout
 
 if TYPE_CHECKING:
     from ovms_edge.release.options import Subparsers
@@ -22,20 +23,18 @@ def add(commands: Subparsers) -> None:
         epilog="example:\n  ovms-edge rollout report --output rollout.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("rollout", nargs="?", metavar="ID", help="default: the newest")
+    add_rollout(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="where to write it")
-    parser.add_argument(
-        "--journal", type=Path, metavar="FILE", help="default: rollouts.sqlite in XDG_STATE_HOME/ovms-edge"
-    )
+    add_journal(parser)
     parser.set_defaults(run=_report)
 
 
 def _report(options: argparse.Namespace) -> None:
     from ovms_edge.release.durable import write_atomically
-    from ovms_edge.rollout.control import default_journal, document_of, opened
+    from ovms_edge.rollout.control import document_of, opened
     from ovms_edge.rollout.report import render
 
-    with opened(options.journal or default_journal()) as journal:
+    with opened(options.journal) as journal:
         document = document_of(journal, options.rollout)
     try:
         write_atomically(options.output, render(document).encode())

@@ -51,7 +51,7 @@ def status_document(
             *(_store(plan, store, since) for store, since in rows),
             *_unsuitable(plan, listed.started),
         ],
-        "history": [_event(plan, event) for _, event in journal.history(listed.id)],
+        "history": [_event(plan, event) for event in journal.history(listed.id)],
     }
 
 
