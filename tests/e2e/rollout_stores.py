@@ -102,11 +102,13 @@ class Rollout:
 
     @contextmanager
     def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
-        """Run ``ovms-edge rollout WORDS`` beside; it is interrupted at the end if it still runs."""
+        """Run ``ovms-edge rollout WORDS`` beside, once it is in the journal; it is interrupted in the end."""
         with subprocess.Popen(
             self._command(words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
             try:
+                while process.poll() is None and not json.loads(self.edge("list", "--json")):
+                    time.sleep(0.2)
                 yield process
             finally:
                 if process.poll() is None:
