@@ -53,7 +53,7 @@ role-docs: venv ## Rewrite the input tables of the role READMEs
 	@$(BIN)/python tools/role_docs.py
 
 lab-tests: venv ## Contract, end-to-end and testinfra tests on the running lab
-	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder tests/contract tests/e2e tests/testinfra
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 tests/contract tests/e2e tests/testinfra
 
 molecule: venv node-tool ## The default Molecule scenario on a lab store of its own
 	@$(BIN)/molecule test

@@ -25,16 +25,22 @@ class ActionModule(ActionBase):
             argument_spec={
                 "results": {"type": "str", "required": True},
                 "path": {"type": "path", "required": True},
+                "planned": {"type": "str"},
             }
         )
         known = task_vars or {}
         stores, hostvars = sorted(known["ansible_play_hosts_all"]), known["hostvars"]
-        rows = [row_of(store, hostvars[store].get(args["results"])) for store in stores]
+        rows = [
+            row_of(store, hostvars[store].get(args["results"]), hostvars[store].get(args["planned"]))
+            for store in stores
+        ]
         failing = [row["store"] for row in rows if not row["ok"]]
         where = self._write(Path(args["path"]).resolve(), rows)
-        said = f"{len(rows) - len(failing)} of {len(rows)} stores serve{where}"
+        other = [row["store"] for row in rows if "planned" in row]
+        unplanned = f", {len(other)} not what is planned" if other else ""
+        said = f"{len(rows) - len(failing)} of {len(rows)} stores serve{unplanned}{where}"
         Display().display("\n" + "\n".join([*fleet_table(rows), "", said]) + "\n")
-        return {**result, "changed": False, "msg": said, "failing": failing}
+        return {**result, "changed": False, "msg": said, "failing": failing, "other": other}
 
     def _write(self, path: Path, rows: list[dict[str, Any]]) -> str:
         if self._task.check_mode:

@@ -21,6 +21,11 @@ options:
     description: The report, a file on the controller.
     type: path
     required: true
+  planned:
+    description:
+      - Name of the variable that says which release each host is to serve.
+      - A host that serves another one is named below the table; that is no failure.
+    type: str
 extends_documentation_fragment: [ovms.edge.action]
 attributes:
   check_mode:
@@ -38,6 +43,7 @@ EXAMPLES = r"""
   ovms.edge.fleet_report:
     results: __verify
     path: build/verify_fleet.json
+    planned: ovms_server_release
 """
 
 RETURN = r"""
@@ -47,4 +53,10 @@ failing:
   type: list
   elements: str
   sample: [store-007]
+other:
+  description: The hosts that serve another release than O(planned) has for them, sorted.
+  returned: always
+  type: list
+  elements: str
+  sample: [store-008]
 """

@@ -13,8 +13,11 @@ _REPORTED = (
 _NUMBERS_FROM = _HEADINGS.index("cache_size")
 
 
-def row_of(store: str, answer: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a store's line of the report from its ``node_verify`` result (None: it gave none)."""
+def row_of(store: str, answer: dict[str, Any] | None, planned: str | None = None) -> dict[str, Any]:
+    """Return a store's line of the report from its ``node_verify`` result (None: it gave none).
+
+    ``planned`` is the release that the inventory has for the store; it is in the line if another one serves.
+    """
     if answer is None:
         row = {"reason": "not asked: it failed or was lost earlier in this run", "remedy": "see above"}
     elif answer.get("unreachable"):
@@ -24,17 +27,25 @@ def row_of(store: str, answer: dict[str, Any] | None) -> dict[str, Any]:
         row = {key: answer[key] for key in _REPORTED if key in answer}
     else:
         row = {"reason": str(answer.get("msg", "no answer")), "remedy": "see the store's task result"}
-    return {"store": store, "ok": False, **row}
+    serving = row.get("release")
+    other = {"planned": planned} if planned and serving and serving != planned else {}
+    return {"store": store, "ok": False, **row, **other}
 
 
 def fleet_table(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the lines of the table and, below it, what is wrong with each store that fails."""
+    """Return the lines of the table and, below it, what is wrong with a store, or not as planned."""
     cells = [_HEADINGS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADINGS))]
     lines = [_line(line, widths) for line in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
     wrong = [f"{row['store']}: {row['reason']}; {row['remedy']}" for row in rows if not row["ok"]]
-    return [*lines, *([""] if wrong else []), *wrong]
+    other = [
+        f"{row['store']}: serves {row['release']}, planned is {row['planned']}; "
+        "plan what it serves, or run site.yml on it"
+        for row in rows
+        if "planned" in row
+    ]
+    return [*lines, *([""] if wrong or other else []), *wrong, *other]
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

@@ -16,6 +16,7 @@ import pytest
 from ovms_edge.manifest import ReleaseRef
 from tests.e2e import bad_models as models
 from tests.e2e import fault_store
+from tests.e2e.fault_store import LAB
 from tests.e2e.rollout_stores import Fleet, fleet_of, loads
 from tests.e2e.sabotage import KILL, at_load, sabotaged
 
@@ -145,11 +146,20 @@ def test_offline_and_failing_stores_end_as_planned_and_all_go_back(
     ]
     assert activated == [0] + [1] * (STORES - 1), "none was activated twice"
 
+    revocation = ("--revoke", "--reason", "reads 7 as 1", "--key", str(LAB / "signer/id_ed25519"))
+    depot = (
+        *("--depot", fault_store.depot_url(), "--ca", str(LAB / "depot/ca.pem")),
+        *("--credentials", str(LAB / "depot/credentials.json")),
+    )
     with loads(fleet.stores) as running:
-        rollout.edge("rollback")
+        said = rollout.edge("rollback", *revocation, *depot)
+    assert f"{good} revoked: reads 7 as 1" in said
     assert [load.report().faults for load in running] == [[]] * len(running)
     assert fleet.serving() == before
     assert set(rollout.states().values()) == {"rolled_back", "failed"}
+    again = fleet.stores[-1].node("stage", str(good), "--verify")
+    assert not again["ok"]
+    assert f"{good} was revoked on " in again["reason"]
 
 
 def by_state(document: dict[str, Any]) -> dict[str, set[str]]:

@@ -121,6 +121,16 @@ def test_verified_fleet_is_reported_store_by_store(stores: list[FaultStore], tmp
     assert len(document["stores"]) == len(stores)
 
 
+def test_stores_that_serve_what_is_not_planned_are_named_and_no_failure(
+    stores: list[FaultStore], tmp_path: Path
+) -> None:
+    variables = {"ovms_server_release": "other@1.0.0", "verify_report_file": str(tmp_path / "report.json")}
+    run = playbook("playbooks/verify_fleet.yml", "-l", "stores", "-e", json.dumps(variables))
+    assert run.status == 0, run.output
+    for store in stores:
+        assert re.search(rf"^{store.name}: serves \S+, planned is other@1.0.0; ", run.output, re.MULTILINE)
+
+
 def test_store_that_does_not_serve_is_named_and_brought_back(
     stores: list[FaultStore], tmp_path: Path
 ) -> None:

@@ -56,6 +56,17 @@ def test_a_task_that_failed_without_a_document_is_a_failure() -> None:
     assert (row["ok"], row["reason"]) == (False, "boom")
 
 
+def test_a_store_that_serves_what_is_not_planned_is_named_and_no_failure() -> None:
+    row = row_of("g", GOOD, planned="tiny@1.1.0")
+    assert (row["ok"], row["planned"]) == (True, "tiny@1.1.0")
+    assert fleet_table([row])[-1].startswith("g: serves tiny@1.0.0, planned is tiny@1.1.0; ")
+
+
+def test_nothing_is_said_of_plans_that_are_kept_or_unknown() -> None:
+    for answer, planned in ((GOOD, "tiny@1.0.0"), (GOOD, None), (None, "tiny@1.0.0")):
+        assert "planned" not in row_of("h", answer, planned)
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     cells = fleet_table([row_of("f", {"ok": False, "reason": "nothing active", "remedy": "activate"})])[
         2
