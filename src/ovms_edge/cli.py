@@ -29,6 +29,8 @@ EXAMPLES = """examples:
   ovms-edge release publish releases/vlm-int8/1.0.0 --depot https://depot.example:5000
   ovms-edge release inspect vlm-int8@1.0.0 --depot https://depot.example:5000
   ovms-edge config check models/config.json
+  ovms-edge rollout plan rollout.yml -i inventory/mine --output plan.json
+  ovms-edge rollout start plan.json -i inventory/mine
   ovms-edge ask --store store-001 --image tray.jpg "Which dishes are on the tray?"
 """
 

@@ -145,6 +145,7 @@ def test_offline_and_failing_stores_end_as_planned_and_all_go_back(
         for store in fleet.stores
     ]
     assert activated == [0] + [1] * (STORES - 1), "none was activated twice"
+    assert fleet.stores[-1].journal()[-1]["run"] == rollout.status()["id"][-64:]
 
     revocation = ("--revoke", "--reason", "reads 7 as 1", "--key", str(LAB / "signer/id_ed25519"))
     depot = (

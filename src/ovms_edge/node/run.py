@@ -9,7 +9,8 @@ from ovms_edge.errors import UsageError
 
 # What this process starts (a detached stage) belongs to the same run, so the id is kept in its environment.
 VARIABLE = "OVMS_EDGE_RUN_ID"
-_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LONGEST = 64
+_FORM = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST}}}")
 _RANDOM_BYTES = 4
 
 
@@ -24,7 +25,7 @@ def begin_run(given: str | None) -> None:
     if not _FORM.fullmatch(wanted):
         raise UsageError(
             f"{source} is {wanted!r}",
-            "give 1 to 64 letters, digits and . _ -, or leave it out for a random one",
+            f"give 1 to {LONGEST} letters, digits and . _ -, or leave it out for a random one",
         )
     os.environ[VARIABLE] = wanted
 

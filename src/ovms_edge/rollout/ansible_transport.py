@@ -20,6 +20,8 @@ from typing import Any
 import ansible_runner  # type: ignore[import-untyped]
 
 from ovms_edge.errors import EdgeError
+from ovms_edge.node.run import LONGEST
+from ovms_edge.node.run import VARIABLE as RUN_ID
 from ovms_edge.rollout.answers import Run
 from ovms_edge.rollout.orphans import MARK
 from ovms_edge.rollout.transport import Kind, Order, Result
@@ -111,9 +113,13 @@ class AnsibleTransport:
         return False
 
     def _environment(self) -> dict[str, str]:
-        """Return what ansible-playbook is to be the one beside this Python, whoever is first in PATH."""
+        """Return the environment of a run; logs of the stores have the rollout's id, or a chosen one.
+
+        ansible-playbook is to be the one beside this Python, whoever is first in PATH.
+        """
         beside = Path(sys.executable).parent
         return {
+            RUN_ID: os.environ.get(RUN_ID) or self._rollout[-LONGEST:],
             "ANSIBLE_CONFIG": str(self._project / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
             MARK: self._rollout,
