@@ -59,7 +59,7 @@ def carried_out(plan: FilePlan, new: bytes, files: dict[Path, bytes], residual: 
     return bytes(made), fetched
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     before=TENSORS,
     after=TENSORS,

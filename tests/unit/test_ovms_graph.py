@@ -107,7 +107,7 @@ def unknown_to(fields: Fields, options: dict[str, Any]) -> set[str]:
     return unknown
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(case=loadable())
 def test_what_is_rendered_checks_clean_for_the_versions_that_have_its_fields(
     case: tuple[str, dict[str, Any]],

@@ -43,7 +43,7 @@ def indexed(data: bytes, constants: list[Constant]) -> ChunkIndex:
     return ChunkIndex.of_blocks(data[start:end] for start, end in pairwise(cuts))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TENSORS, TENSORS, st.integers(0, 64))
 def test_any_version_reassembles_from_another_and_what_it_lacks(
     before: list[Tensor], after: list[Tensor], padding: int
@@ -62,7 +62,7 @@ def test_any_version_reassembles_from_another_and_what_it_lacks(
     assert index.size == len(new)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TENSORS, TENSORS)
 def test_large_tensors_that_both_have_are_shared_whatever_their_offsets(
     before: list[Tensor], after: list[Tensor]
@@ -81,7 +81,7 @@ def test_large_tensors_that_both_have_are_shared_whatever_their_offsets(
             ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TENSORS)
 def test_chunks_are_neither_larger_nor_many_more_than_they_need_to_be(tensors: list[Tensor]) -> None:
     data, constants = model(tensors)

@@ -52,7 +52,7 @@ def indexed(data: bytes, constants: list[Constant]) -> ChunkIndex:
     return ChunkIndex.of_blocks(data[start:end] for start, end in pairwise(tensor_cuts(constants, len(data))))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TENSORS, TENSORS, st.sampled_from([1, 7, 1000]))
 def test_every_chunk_of_a_residual_comes_back_exactly(
     tmp_path_factory: object, before: list[Tensor], more: list[Tensor], step: int

@@ -126,7 +126,7 @@ def situations(draw: st.DrawFn) -> tuple[Calendar, datetime, str]:
     return Calendar(windows, freeze), begin, draw(st.sampled_from(ZONES))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(situations())
 def test_openings_are_those_that_a_look_at_every_minute_finds(
     situation: tuple[Calendar, datetime, str],

@@ -318,10 +318,10 @@ def test_an_inventory_that_ansible_refuses_is_refused(tmp_path: Path) -> None:
         load_stores(tmp_path, "stores")
 
 
-def test_a_hundred_thousand_stores_in_a_table_take_seconds(tmp_path: Path) -> None:
+def test_a_table_of_stores_takes_little_time_and_memory(tmp_path: Path) -> None:
     rows = (
         f"store-{n:06},192.0.2.{n & 255},region-{n % 40},Europe/Berlin,mtl-{16 << n % 3},tag-{n % 50}\n"
-        for n in range(100_000)
+        for n in range(20_000)
     )
     head = "store,ansible_host,store_region,store_timezone,store_hardware,store_tags\n"
     write(tmp_path, {"stores.csv": head + "".join(rows)})
@@ -329,7 +329,7 @@ def test_a_hundred_thousand_stores_in_a_table_take_seconds(tmp_path: Path) -> No
     code = (
         "import resource, sys\n"
         "from ovms_edge.rollout.inventory import load_stores\n"
-        "assert len(load_stores(sys.argv[1], 'stores')) == 100_000\n"
+        "assert len(load_stores(sys.argv[1], 'stores')) == 20_000\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
         "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)\n"
     )
@@ -337,4 +337,4 @@ def test_a_hundred_thousand_stores_in_a_table_take_seconds(tmp_path: Path) -> No
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     cpu_seconds, mib = map(float, done.stdout.split())
     assert cpu_seconds < 15
-    assert mib < 350
+    assert mib < 200

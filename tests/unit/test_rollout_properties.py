@@ -77,7 +77,6 @@ def sim_stores(draw: st.DrawFn, name: str) -> SimStore:
 @settings(
     max_examples=EXAMPLES,
     derandomize="OVMS_EDGE_ROLLOUTS" not in os.environ,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(rollouts(), st.integers(0, 40), st.booleans())

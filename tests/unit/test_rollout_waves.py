@@ -139,7 +139,7 @@ def greedy(specs: list[WaveSpec], stores: list[Store]) -> list[list[str]]:
     return waves
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(wave_specs, max_size=3), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_every_store_is_in_one_wave_within_its_limits_whatever_the_order(
     specs: list[WaveSpec], count: int, random: Any

@@ -24,7 +24,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(LINES, LINES, st.integers(0, 60), st.integers(0, 60))
 def test_any_text_comes_back_from_any_other(old: list[bytes], put: list[bytes], start: int, end: int) -> None:
     before, after = b"".join(old), b"".join([*old[:start], *put, *old[end:]])
