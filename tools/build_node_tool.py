@@ -5,6 +5,7 @@ Usage: python tools/build_node_tool.py OUTPUT
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sys
 import zipfile
@@ -27,21 +28,45 @@ _PATTERNS = (
     "ovms_edge/ovms/*.py",
     "ovms_edge/node/*.py",
 )
-_MAIN = "import sys\n\nfrom ovms_edge.node.cli import main\n\nsys.exit(main())\n"
+_INSTALLED = "/usr/local/bin/ovms-node"
+_UNPACKED = "/run/ovms-edge/code"
+# As installed it runs from a directory of its own, named after its content; see ovms_edge/node/unpack.py.
+_MAIN = """\
+import os
+import sys
+
+if sys.argv[0] == {installed!r} and os.geteuid() == 0:
+    if os.path.isdir({unpacked!r}):
+        sys.path.insert(0, {unpacked!r})
+    else:
+        from pathlib import Path
+
+        from ovms_edge.node.unpack import unpack
+
+        unpack(Path(sys.argv[0]), Path({unpacked!r}))
+
+from ovms_edge.node.cli import main
+
+sys.exit(main())
+"""
+_DIGEST_DIGITS = 16
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 _MODE = 0o100644 << 16
 
 
-def archive(source: Path) -> bytes:
-    """Return the zipapp made of the modules below ``source``."""
-    members = {path.relative_to(source).as_posix(): path for name in _PATTERNS for path in source.glob(name)}
+def archive(source: Path, installed: str = _INSTALLED, unpacked: str = _UNPACKED) -> bytes:
+    """Return the zipapp made of the modules below ``source``.
+
+    Called as ``installed``, it keeps itself unpacked below ``unpacked``.
+    """
+    paths = {path.relative_to(source).as_posix(): path for name in _PATTERNS for path in source.glob(name)}
+    members = [(name, paths[name].read_bytes()) for name in sorted(paths)]
+    directory = f"{unpacked}/{_digest(members)}"
+    main = _MAIN.format(installed=installed, unpacked=directory)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
-        for name, data in [
-            ("__main__.py", _MAIN.encode()),
-            *((n, members[n].read_bytes()) for n in sorted(members)),
-        ]:
+        for name, data in [("__main__.py", main.encode()), *members]:
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system = 3
             entry.external_attr = _MODE
@@ -49,6 +74,13 @@ def archive(source: Path) -> bytes:
             entry.compress_type = zipfile.ZIP_STORED
             bundle.writestr(entry, data)
     return _SHEBANG + buffer.getvalue()
+
+
+def _digest(members: list[tuple[str, bytes]]) -> str:
+    digest = hashlib.sha256()
+    for name, data in members:
+        digest.update(f"{name} {len(data)}\n".encode() + data)
+    return digest.hexdigest()[:_DIGEST_DIGITS]
 
 
 def main() -> int:

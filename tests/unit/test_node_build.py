@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from ovms_edge.node.unpack import unpack
+from tools.build_node_tool import archive
 
 BUILD = Path(__file__).parents[2] / "tools/build_node_tool.py"
 
@@ -86,6 +91,65 @@ def test_with_nothing_active_there_is_nothing_to_verify_or_roll_back(
     result = run(tool, command, "--json", "--node-config", node_json(tmp_path))
     assert result.returncode == 1
     assert "nothing" in json.loads(result.stdout)["reason"]
+
+
+@dataclass(frozen=True)
+class Installed:
+    path: Path
+    unpacked: Path
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        return run(self.path, "--help")
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Installed:
+    """The tool where it keeps itself unpacked, which it does for root alone."""
+    path, unpacked = tmp_path / "ovms-node", tmp_path / "run/code"
+    path.write_bytes(archive(BUILD.parents[1] / "src", str(path), str(unpacked)))
+    return Installed(path, unpacked)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's calls are unpacked")
+def test_an_installed_tool_is_unpacked_once_and_then_runs_compiled(installed: Installed) -> None:
+    first = installed.run()
+    assert (first.returncode, first.stderr) == (0, "")
+    (directory,) = installed.unpacked.iterdir()
+    assert not list(directory.rglob("*.pyc")), "the first call still ran from the archive"
+    second = installed.run()
+    assert second.stdout == first.stdout
+    assert list(installed.unpacked.iterdir()) == [directory]
+    assert list(directory.rglob("cli.*.pyc"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's calls are unpacked")
+def test_a_tool_of_other_sources_is_unpacked_beside(installed: Installed, tmp_path: Path) -> None:
+    installed.run()
+    shutil.copytree(BUILD.parents[1] / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "src/ovms_edge/errors.py").open("a").write("# later\n")
+    installed.path.write_bytes(archive(tmp_path / "src", str(installed.path), str(installed.unpacked)))
+    assert installed.run().returncode == 0
+    assert len(list(installed.unpacked.iterdir())) == 2
+
+
+def test_where_it_cannot_be_unpacked_the_archive_runs(installed: Installed) -> None:
+    installed.unpacked.parent.write_text("no directory")
+    assert installed.run().returncode == 0
+
+
+def test_what_was_being_unpacked_by_another_call_is_left_alone(installed: Installed, tmp_path: Path) -> None:
+    target = tmp_path / "run/code/abc"
+    (target / "theirs").mkdir(parents=True)
+    unpack(installed.path, target)
+    assert [path.name for path in target.parent.iterdir()] == ["abc"]
+    assert [path.name for path in target.iterdir()] == ["theirs"]
+
+
+def test_a_copy_that_runs_from_elsewhere_leaves_nothing_behind(installed: Installed, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.pyz"
+    shutil.copy(installed.path, copy)
+    assert run(copy, "--help").returncode == 0
+    assert not installed.unpacked.exists()
 
 
 def test_a_wrong_command_is_status_2(tool: Path) -> None:
