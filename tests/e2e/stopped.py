@@ -25,6 +25,11 @@ class Stopped:
     def go_on(self) -> None:
         self.store.run("kill", "-CONT", str(self.pid))
 
+    def close(self) -> None:
+        """Kill it if it is still there, so that a case that failed stops no other."""
+        if self._state() == "T":
+            self.kill()
+
     def end(self) -> dict[str, Any]:
         """Return the document of its end, which is waited for."""
         deadline = time.monotonic() + _END_SECONDS

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -52,7 +52,8 @@ def kill_engine(stopped: Stopped) -> None:
 
 
 def kill_gateway(stopped: Stopped) -> None:
-    stopped.store.shell("kill -9 $(pidof haproxy)")
+    # One by one: with the first of them others end, before it is their turn.
+    stopped.store.shell("set -- $(pidof haproxy); test $# -gt 0 && for pid; do kill -9 $pid || true; done")
     stopped.go_on()
 
 
@@ -125,10 +126,10 @@ def test_store_ends_in_old_or_new(two: Two, wrong: ReleaseRef, case: Case) -> No
     new = wrong if case.way == "back" else two.refs[1 - old]
     words = ("activate", str(new), "--retry", "--server", "-")
     with load(two, case) as running:
-        stopped = stop_at(two.store, case.step, *words, stdin=two.settings(tier=case.tier))
-        FAULTS[case.fault](stopped)
-        if case.fault not in ("node", "store"):
-            stopped.end()
+        with closing(stop_at(two.store, case.step, *words, stdin=two.settings(tier=case.tier))) as stopped:
+            FAULTS[case.fault](stopped)
+            if case.fault not in ("node", "store"):
+                stopped.end()
         recover(two.store, by_itself=case.fault == "store")
         if running:
             running.wait_for(1)
