@@ -10,7 +10,7 @@ from typing import Any
 from tests.e2e.switch_store import SwitchStore
 
 _DIRECTORY = "/root/stopped"
-_REACH_SECONDS = 60.0
+_REACH_SECONDS = 180.0
 _END_SECONDS = 120.0
 
 
@@ -61,5 +61,9 @@ def stop_at(store: SwitchStore, step: str, *words: str, stdin: object = None) ->
         f"{{ setsid {command} < {_DIRECTORY}/in > {_DIRECTORY}/out 2> {_DIRECTORY}/err & echo $!; }}"
     )
     stopped = Stopped(store, int(store.say("sh", "-c", script, stdin=stdin)))
-    stopped.wait_until_it_stopped(step)
+    try:
+        stopped.wait_until_it_stopped(step)
+    except BaseException:
+        store.shell(f"kill -9 {stopped.pid} || true")
+        raise
     return stopped
