@@ -26,6 +26,13 @@ _PATTERNS = (
     "ovms_edge/status_list.py",
     "ovms_edge/ovms/*.py",
     "ovms_edge/node/*.py",
+    "ovms_edge/node/doctor/*.py",
+    "ovms_edge/node/doctor/checks/*.py",
+    # what of the graph's parser needs no protobuf
+    "ovms_edge/graph/__init__.py",
+    "ovms_edge/graph/text/__init__.py",
+    "ovms_edge/graph/text/syntax.py",
+    "ovms_edge/graph/text/tokens.py",
 )
 _MAIN = "import sys\n\nfrom ovms_edge.node.cli import main\n\nsys.exit(main())\n"
 _SHEBANG = b"#!/usr/bin/env python3\n"
