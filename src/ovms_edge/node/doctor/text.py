@@ -18,7 +18,7 @@ def diagnosis_text(document: dict[str, Any]) -> str:
     for row, entry in zip(_aligned(rows), findings, strict=True):
         lines += [row, f"  expected  {entry['expected']}", f"  fix       {entry['fix']}"]
     waiting = [entry for entry in skipped if entry["waits_for"]]
-    counts = [f"{document['passed']} checks passed", f"{len(findings)} findings"]
+    counts = [f"{document['passed']} checks passed", _count(len(findings))]
     if waiting:
         counts.append(f"{len(waiting)} wait for these")
     if len(skipped) > len(waiting):
@@ -47,3 +47,7 @@ def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in every
     ]
+
+
+def _count(findings: int) -> str:
+    return {0: "no finding", 1: "1 finding"}.get(findings, f"{findings} findings")
