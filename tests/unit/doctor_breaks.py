@@ -319,7 +319,7 @@ BREAKS: dict[str, tuple[Break, str]] = {
         "ansible-playbook site.yml",
     ),
     "state.pending": (_pending, f"systemctl start {TEND_UNIT}"),
-    "state.failed": (_failed, "ovms-node activate vlm@2.0.0 --retry"),
+    "state.failed": (_failed, "another release"),
     "state.transfer": (_transfer, "ovms-node stage vlm@2.0.0"),
     "engine.enabled": (_unit(DOCKER_UNIT, UnitFileState="disabled"), f"systemctl enable {DOCKER_UNIT}"),
     "engine.live-restore": (lambda store: setattr(store.docker, "live_restore", False), PREPARE),

@@ -17,6 +17,7 @@ import pytest
 from ovms_edge.node import cli, doctor_command
 from ovms_edge.node.doctor.collect_host import GATEWAY_UNIT
 from ovms_edge.node.doctor.table import CHECKS
+from ovms_edge.node.gateway import Gateway
 from tests.unit.doctor_breaks import BREAKS
 from tests.unit.doctor_store import Keys, Store, healthy_store, utc
 
@@ -256,6 +257,23 @@ def test_a_model_has_time_to_load(store: Store) -> None:
     assert store.found() == []
     store.container["State"]["StartedAt"] = utc(900)
     assert store.found() == ["server.servable"]
+
+
+def test_a_gate_of_a_release_that_was_refused_is_not_that_of_the_active_one(store: Store) -> None:
+    store.paths.gate.write_text(json.dumps({"ok": False, "at": utc(9), "release": "vlm@2.0.0"}))
+    assert store.found() == []
+
+
+def test_a_log_that_takes_too_long_is_the_only_thing_missing(store: Store) -> None:
+    store.patch.setattr(store.docker, "log_lines", lambda *_, **__: time.sleep(20))
+    diagnosis = store.diagnosis()
+    assert diagnosis.findings == ()
+    assert "server.device" in {skipped.id for skipped in diagnosis.skipped}
+
+
+def test_a_gateway_that_hangs_does_not_answer(store: Store) -> None:
+    store.patch.setattr(Gateway, "answer", lambda _: time.sleep(20))
+    assert store.found() == ["gateway.answers"]
 
 
 def test_nothing_is_changed(store: Store) -> None:

@@ -16,16 +16,18 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.node.config import NodeConfig, load_node_config
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.doctor.ask_depot import ask_depot
-from ovms_edge.node.doctor.collect_engine import engine_evidence, server_evidence
-from ovms_edge.node.doctor.collect_gateway import gateway_evidence
+from ovms_edge.node.doctor.collect_engine import engine_evidence, log_evidence, server_evidence
+from ovms_edge.node.doctor.collect_gateway import gateway_answer, gateway_evidence
 from ovms_edge.node.doctor.collect_host import gpu_evidence, host_evidence, lock_command, units_evidence
 from ovms_edge.node.doctor.collect_model import model_evidence, rendered_server
 from ovms_edge.node.doctor.commands import Run, run
 from ovms_edge.node.doctor.evidence import (
+    AnswerEvidence,
     DepotEvidence,
     EngineEvidence,
     Evidence,
     GatewayEvidence,
+    LogEvidence,
     Places,
     ServerEvidence,
 )
@@ -40,6 +42,7 @@ from ovms_edge.node.transfer_files import read_status
 _ENGINE_SECONDS = 2.0
 _ALL_SECONDS = 3.5
 _HANGS = EdgeError("Docker Engine does not answer", "see journalctl -u docker")
+_GATEWAY_HANGS = EdgeError("the gateway does not answer in time", "see journalctl -u ovms-edge-gateway")
 # `tend` looks at all each half minute, with the lock held: that is no switch.
 _TEND = "tend"
 
@@ -77,12 +80,15 @@ def collect(places: Places, means: Means) -> Evidence:
     }
     if front:
         questions["gateway"] = lambda: gateway_evidence(places, front, means.run)
+        questions["health"] = lambda: gateway_answer(front)
         if active:
             questions["server"] = lambda: server_evidence(front.server_url(active.slot))
     if known and depot:
         questions["depot"] = lambda: ask_depot(known.depot, depot)
         for server, seen in zip(known.mirrors, mirrors, strict=True):
             questions[f"mirror {server.url}"] = _question(ask_depot, server, seen)
+    if active:
+        questions["log"] = lambda: log_evidence(means.docker, active)
     if known and active:
         questions["model"] = lambda: model_evidence(known, active)
     answers: dict[str, Any] = ask_all(questions, _ALL_SECONDS)
@@ -103,7 +109,9 @@ def collect(places: Places, means: Means) -> Evidence:
         gpu=gpu,
         units=answers.get("units"),
         engine=answers.get("engine") or EngineEvidence(True, _HANGS),
+        log=answers.get("log") or LogEvidence(),
         gateway_evidence=answers.get("gateway") or GatewayEvidence(),
+        answer=answers.get("health") or AnswerEvidence(_GATEWAY_HANGS),
         depot=depot,
         mirrors=mirrors,
         signers=_signers(known.trust.allowed_signers) if known else 0,

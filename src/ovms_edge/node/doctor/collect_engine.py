@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.alias import CONTAINER as ALIAS_CONTAINER
 from ovms_edge.node.docker import Docker
-from ovms_edge.node.doctor.evidence import EngineEvidence, ServerEvidence
+from ovms_edge.node.doctor.evidence import EngineEvidence, LogEvidence, ServerEvidence
 from ovms_edge.node.gate import logged_devices
 from ovms_edge.node.gateway import Gateway
 from ovms_edge.node.images import local_image
@@ -38,7 +38,6 @@ def engine_evidence(
         containers = {name: docker.container(name) for name in names}
         image = _image(docker, active, paths)
         network = docker.network(gateway.network) if gateway else None
-        devices, said, gpu_errors = _log(docker, active, containers)
     except EdgeError as error:
         return EngineEvidence(installed, error)
     return EngineEvidence(
@@ -49,10 +48,27 @@ def engine_evidence(
         containers,
         image,
         network,
-        devices,
-        said,
-        gpu_errors,
     )
+
+
+def log_evidence(docker: Docker, active: Deployment) -> LogEvidence:
+    """Return what the log of the active container says; nothing if it cannot be read.
+
+    Apart from ``engine_evidence``: a log of many MiB takes long, and then it alone is missing.
+    """
+    name = container_name(active.slot)
+    try:
+        seen = docker.container(name)
+        started = str(seen["State"]["StartedAt"]) if seen else ""
+        if not started.startswith("2"):  # Docker's year 1: never
+            return LogEvidence()
+        lines = list(docker.log_lines(name, tail=str(_LOG_LINES)))
+        devices = logged_devices(docker, name, started)
+    except EdgeError:
+        return LogEvidence()
+    if not devices and active.container_started == started:
+        devices = active.devices  # the log was rotated since
+    return LogEvidence(devices, last_error(lines), tuple(_matching(lines)))
 
 
 def server_evidence(url: str) -> ServerEvidence:
@@ -69,22 +85,6 @@ def _image(docker: Docker, active: Deployment | None, paths: StatePaths | None) 
         return None
     known = local_image(docker, paths, str(active.settings.get("image")))
     return docker.image(known) if known else None
-
-
-def _log(
-    docker: Docker, active: Deployment | None, containers: Mapping[str, Mapping[str, Any] | None]
-) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-    """Return the devices that OVMS logged, its last error, and what it said of the GPU."""
-    name = container_name(active.slot) if active else ""
-    seen = containers.get(name)
-    if active is None or seen is None or not str(seen["State"]["StartedAt"]).startswith("2"):
-        return (), "", ()
-    started = str(seen["State"]["StartedAt"])
-    devices = logged_devices(docker, name, started)
-    if not devices and active.container_started == started:
-        devices = active.devices  # the log was rotated since
-    lines = list(docker.log_lines(name, tail=str(_LOG_LINES)))
-    return devices, last_error(lines), tuple(_matching(lines))
 
 
 def _matching(lines: Iterable[str]) -> Iterable[str]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.doctor.collect_host import GATEWAY_UNIT
 from ovms_edge.node.doctor.commands import Run
-from ovms_edge.node.doctor.evidence import GatewayEvidence, Places
+from ovms_edge.node.doctor.evidence import AnswerEvidence, GatewayEvidence, Places
 from ovms_edge.node.gateway import Gateway
 
 _DIGEST = re.compile(r"(?m)^(\s*setenv GATEWAY_CONFIG )(\S+)$")
@@ -23,24 +23,24 @@ _UNIT = re.compile(r"/([^/]+\.(?:service|scope))$", re.MULTILINE)
 
 
 def gateway_evidence(places: Places, gateway: Gateway, run: Run) -> GatewayEvidence:
-    """Return what is to be known of ``gateway``."""
-    error, said, config = None, "", None
-    try:
-        said, config = gateway.answer()
-    except EdgeError as caught:
-        error = caught
+    """Return what is to be known of ``gateway`` without asking it."""
     directory = places.gateway_directory
     text = _text(directory / "haproxy.cfg")
     found = _DIGEST.search(text)
     return GatewayEvidence(
-        error=error,
-        said=said,
-        config=config,
         written_config=found[2] if found else None,
         intact=_intact(directory, text, found[2]) if found else None,
         holder=port_holder(places.proc, urlsplit(gateway.url).port or 0),
         certificate_ends=_certificate_ends(directory / "certificate.pem", run),
     )
+
+
+def gateway_answer(gateway: Gateway) -> AnswerEvidence:
+    """Return what the running gateway says of itself."""
+    try:
+        return AnswerEvidence(None, *gateway.answer())
+    except EdgeError as error:
+        return AnswerEvidence(error)
 
 
 def _intact(directory: Path, text: str, digest: str) -> bool | None:

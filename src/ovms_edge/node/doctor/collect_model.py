@@ -83,20 +83,20 @@ class _Files:
 
     def look(self, path: Path, original: Path, name: str, size: int) -> None:
         try:
-            found = path.stat()
-        except OSError:
-            self.missing.append(name)
-            return
-        if found.st_size != size:
-            self.misshapen.append(f"{name} has {found.st_size} bytes of {size}")
-        elif path.suffix == ".xml":
-            try:
-                check_ends(path)
-            except EdgeError as error:
-                self.damaged.append(error.reason)
+            found = path.stat().st_size
+            if found != size:
+                self.misshapen.append(f"{name} has {found} bytes of {size}")
                 return
-        if not original.exists() or not original.samefile(path):
-            self.replaced.append(name)
+            if path.suffix == ".xml":
+                check_ends(path)
+            if not original.exists() or not original.samefile(path):
+                self.replaced.append(name)
+        except FileNotFoundError:
+            self.missing.append(name)
+        except OSError as error:
+            self.damaged.append(f"{name} cannot be read: {error.strerror}")
+        except EdgeError as error:
+            self.damaged.append(error.reason)
 
 
 def _release(paths: StatePaths, ref: ReleaseRef) -> StagedRelease | EdgeError | None:
@@ -124,9 +124,13 @@ def _unreadable(generation: Path) -> Iterator[str]:
     """Yield what user 5000 cannot read. What lies above ``generation`` does not count: it is mounted."""
     for directory, names, files in os.walk(generation):
         for path in (Path(directory), *(Path(directory) / name for name in files)):
-            wanted = _READ | _ENTER if path.is_dir() else _READ
-            if not _may(path.stat(), wanted):
-                yield f"{path.relative_to(generation.parent)} (mode {stat.S_IMODE(path.stat().st_mode):04o})"
+            try:
+                found = path.stat()
+            except OSError:
+                continue  # gone meanwhile: what is missing is another's finding
+            wanted = _READ | _ENTER if stat.S_ISDIR(found.st_mode) else _READ
+            if not _may(found, wanted):
+                yield f"{path.relative_to(generation.parent)} (mode {stat.S_IMODE(found.st_mode):04o})"
         names.sort()
 
 

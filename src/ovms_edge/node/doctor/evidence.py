@@ -112,6 +112,12 @@ class EngineEvidence:
     containers: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     image: Mapping[str, Any] | None = None
     network: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class LogEvidence:
+    """What OVMS logged in this run of its container: devices, its last error, what it said of the GPU."""
+
     devices: tuple[str, ...] = ()
     last_error: str = ""
     gpu_errors: tuple[str, ...] = ()
@@ -127,17 +133,23 @@ class ServerEvidence:
 
 
 @dataclass(frozen=True)
+class AnswerEvidence:
+    """What the running gateway says of itself: its route, the digest of its configuration."""
+
+    error: EdgeError | None = None
+    said: str = ""
+    config: str | None = None
+
+
+@dataclass(frozen=True)
 class GatewayEvidence:
-    """``said`` and ``config`` are what the running gateway answers, ``error`` if it does not.
+    """The gateway's files and port.
 
     ``written_config`` is the digest in the file, ``intact`` whether the files are what that digest is of
     (None: not known); ``holder`` is who else listens at its port, as (process, what ends it);
     ``certificate_ends`` is None without a certificate.
     """
 
-    error: EdgeError | None = None
-    said: str = ""
-    config: str | None = None
     written_config: str | None = None
     intact: bool | None = None
     holder: tuple[str, str] | None = None
@@ -196,7 +208,9 @@ class Evidence:
     gpu: GpuEvidence | None
     units: UnitsEvidence | None
     engine: EngineEvidence
+    log: LogEvidence
     gateway_evidence: GatewayEvidence
+    answer: AnswerEvidence
     depot: DepotEvidence | None
     mirrors: tuple[DepotEvidence, ...]
     signers: int

@@ -81,7 +81,7 @@ def _restarts(evidence: Evidence, active: Deployment, seen: Inspected) -> Verdic
     )
     if not looping:
         return None
-    said = f": {evidence.engine.last_error}" if evidence.engine.last_error else ""
+    said = f": {evidence.log.last_error}" if evidence.log.last_error else ""
     found = f"OVMS ended and was started again {count} times, exit code {state['ExitCode']}{said}"
     return Trouble(
         found, "no restart", f"docker logs --tail 50 {container_name(active.slot)}; ovms-node rollback"

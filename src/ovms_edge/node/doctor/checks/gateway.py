@@ -61,7 +61,7 @@ def _is_active(evidence: Evidence) -> bool:
 
 
 def _answers(evidence: Evidence, _gateway: Gateway) -> Verdict:
-    error = evidence.gateway_evidence.error
+    error = evidence.answer.error
     return Trouble(error.reason, "an answer to GET /health", _RESTART) if error else None
 
 
@@ -82,16 +82,16 @@ def _files(evidence: Evidence, _gateway: Gateway) -> Verdict:
 
 def _reload(evidence: Evidence, _gateway: Gateway) -> Verdict:
     seen = evidence.gateway_evidence
-    if seen.error or seen.written_config is None:
+    if evidence.answer.error or seen.written_config is None:
         return Unknown("it does not answer")
-    if seen.config == seen.written_config:
+    if evidence.answer.config == seen.written_config:
         return None
-    found = f"the gateway runs with configuration {seen.config}, the file is {seen.written_config}"
+    found = f"the gateway runs with configuration {evidence.answer.config}, the file is {seen.written_config}"
     return Trouble(found, "the same", f"systemctl reload {GATEWAY_UNIT}")
 
 
 def _route(evidence: Evidence, _gateway: Gateway) -> Verdict:
-    active, seen = evidence.active, evidence.gateway_evidence
+    active, seen = evidence.active, evidence.answer
     if active is None or seen.error:
         return Unknown("nothing to route to" if active is None else "it does not answer")
     if seen.said == active.slot:

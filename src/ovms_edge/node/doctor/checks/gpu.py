@@ -17,7 +17,7 @@ _DRIVER = "i915"
 _KNOWN = "one of 8086:" + ", 8086:".join(sorted(METEOR_LAKE))
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _FIRMWARE_FAILED = re.compile(
-    r"(?i)(guc|huc|gsc|dmc) firmware.*(fail|error)|failed to (load|fetch).*i915/mtl_|guc init.* failed"
+    r"(?i)guc firmware.*(fail|error)|failed to (load|fetch).*i915/mtl_guc|guc init.* failed"
 )
 _WEDGED = re.compile(r"(?i)(i915|drm).*wedged")
 _HANG = re.compile(

@@ -112,7 +112,8 @@ def _failed(evidence: Evidence, state: State) -> Verdict:
         return None
     last = recent[-1]
     found = f"{last.release} failed here at {last.at}: {last.reason}"
-    return Trouble(found, "no release refused within a day", f"ovms-node activate {last.release} --retry")
+    fix = f"activate another release; or, once the cause is mended, ovms-node activate {last.release} --retry"
+    return Trouble(found, "no release refused within a day", fix)
 
 
 def _transfer(evidence: Evidence) -> Verdict:

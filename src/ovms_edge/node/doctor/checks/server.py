@@ -49,7 +49,7 @@ def _load(evidence: Evidence, active: Deployment, seen: ServerEvidence) -> Verdi
     entry = seen.servables.get(active.servable)
     if entry is None or not entry.failed:
         return None if entry else Unknown("OVMS does not list it")
-    said = f": {evidence.engine.last_error}" if evidence.engine.last_error else ""
+    said = f": {evidence.log.last_error}" if evidence.log.last_error else ""
     found = f"OVMS could not load it: {entry.state}, {entry.error_code}{said}"
     return switching(evidence) or Trouble(found, "AVAILABLE", f"{_again(active)}; ovms-node verify")
 
@@ -71,7 +71,7 @@ def _listed(evidence: Evidence, active: Deployment, seen: ServerEvidence) -> Ver
 
 
 def _device(evidence: Evidence) -> Verdict:
-    active, devices = evidence.active, evidence.engine.devices
+    active, devices = evidence.active, evidence.log.devices
     if active is None or evidence.engine.error or evidence.container is None:
         return Unknown("no container whose log says it")
     wanted = str(active.settings.get("device"))
@@ -84,10 +84,10 @@ def _device(evidence: Evidence) -> Verdict:
 
 
 def _gpu_errors(evidence: Evidence) -> Verdict:
-    if not evidence.engine.gpu_errors:
+    if not evidence.log.gpu_errors:
         return None
     fix = "lower ovms_server_cache_size or max_num_seqs in ovms_server_graph, then run site.yml"
-    return Trouble(f"OVMS logged: {evidence.engine.gpu_errors[-1]}", "no error of the GPU", fix)
+    return Trouble(f"OVMS logged: {evidence.log.gpu_errors[-1]}", "no error of the GPU", fix)
 
 
 def _reload(evidence: Evidence) -> Verdict:
@@ -102,7 +102,9 @@ def _reload(evidence: Evidence) -> Verdict:
 
 
 def _gate(evidence: Evidence) -> Verdict:
-    gate = evidence.gate
+    gate, active = evidence.gate, evidence.active
+    if gate and active and gate.get("release") not in (None, active.release):
+        return Unknown("the last gate was that of another release, which is not active")
     if gate is None or gate.get("ok") is not False:
         return None if gate else Unknown("no gate was asked yet")
     found = f"the gate said no at {gate.get('at')}: {gate.get('reason')}"
