@@ -106,11 +106,11 @@ def _no_dns(store: Store) -> None:
     store.patch.setattr(ask_depot.socket, "getaddrinfo", fails)
 
 
-def _soon(store: Store) -> None:
-    """Let the depot have a certificate that ends in five days."""
+def depot_with(store: Store, pem: Path) -> None:
+    """Let the depot have another certificate, which the store trusts."""
     other = HttpAnswer(authorization=store.depot.authorization)
-    store.stack.enter_context(answering(other, store.keys.soon))
-    (store.etc / "depot-ca.pem").write_bytes(store.keys.soon.with_suffix(".pem").read_bytes())
+    store.stack.enter_context(answering(other, pem))
+    (store.etc / "depot-ca.pem").write_bytes(pem.with_suffix(".pem").read_bytes())
     credentials = json.loads((store.etc / "credentials.json").read_text())["auths"]
     registry = other.url.partition("//")[2]
     (store.etc / "credentials.json").write_text(
@@ -303,7 +303,10 @@ BREAKS: dict[str, tuple[Break, str]] = {
     "host.dns": (_no_dns, "getent hosts depot.example"),
     "depot.connect": (_depot(url="https://127.0.0.1:1"), "curl -v https://127.0.0.1:1/v2/"),
     "depot.certificate": (_other_ca, "node_agent_depot_ca"),
-    "depot.certificate-age": (_soon, "openssl s_client -connect 127.0.0.1:"),
+    "depot.certificate-age": (
+        lambda store: depot_with(store, store.keys.soon),
+        "openssl s_client -connect 127.0.0.1:",
+    ),
     "depot.answer": (lambda store: setattr(store.depot, "status", 503), "curl"),
     "depot.login": (_write("credentials.json", '{"auths": {}}'), "docker_engine_registries"),
     "depot.mirror": (_depot(mirrors=[{"url": CLOSED}]), f"curl -sI {CLOSED}/v2/"),

@@ -155,7 +155,7 @@ def certificate(directory: Path, name: str, days: int) -> Path:
 
 @dataclass
 class Keys:
-    """What takes long to make, once for all tests. ``soon`` and ``past``: certificates that end, or ended."""
+    """What takes long to make, once for all tests. ``soon``: a certificate that ends."""
 
     publisher: Publisher
     depot: Path

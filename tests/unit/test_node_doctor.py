@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 
 from ovms_edge.node import cli, doctor_command
 from ovms_edge.node.doctor.collect_host import GATEWAY_UNIT
+from ovms_edge.node.doctor.evidence import DepotEvidence
+from ovms_edge.node.doctor.findings import diagnose
 from ovms_edge.node.doctor.table import CHECKS
 from ovms_edge.node.gateway import Gateway
 from tests.unit.doctor_breaks import BREAKS
@@ -257,6 +260,13 @@ def test_a_model_has_time_to_load(store: Store) -> None:
     assert store.found() == []
     store.container["State"]["StartedAt"] = utc(900)
     assert store.found() == ["server.servable"]
+
+
+def test_a_certificate_that_ended_is_renewed_where_it_is(store: Store) -> None:
+    seen = DepotEvidence(store.depot.url, step="certificate", fault="certificate has expired")
+    (finding,) = diagnose(CHECKS, replace(store.evidence(), depot=seen)).findings
+    assert finding.id == "depot.certificate"
+    assert finding.fix.startswith("renew it at the depot")
 
 
 def test_a_gate_of_a_release_that_was_refused_is_not_that_of_the_active_one(store: Store) -> None:

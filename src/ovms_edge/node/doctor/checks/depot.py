@@ -68,11 +68,9 @@ def _certificate_age(evidence: Evidence, seen: DepotEvidence) -> Verdict:
     days = (seen.certificate_ends - evidence.now) / DAY_SECONDS
     if days >= LEAST_CERTIFICATE_DAYS:
         return None
-    address = urlsplit(seen.url).netloc
-    fix = (
-        f"renew it at the depot; openssl s_client -connect {address} </dev/null | openssl x509 -noout -dates"
+    return Trouble(
+        f"its certificate ends in {days:.0f} days", f"{LEAST_CERTIFICATE_DAYS} or more", _renew(seen)
     )
-    return Trouble(f"its certificate ends in {days:.0f} days", f"{LEAST_CERTIFICATE_DAYS} or more", fix)
 
 
 def _mirrors(evidence: Evidence) -> Verdict:
@@ -89,6 +87,17 @@ def _mirrors(evidence: Evidence) -> Verdict:
 
 def _ca_fix(_seen: DepotEvidence) -> str:
     return f"{playbook(PREPARE)} # node_agent_depot_ca"
+
+
+def _certificate_fix(seen: DepotEvidence) -> str:
+    return _renew(seen) if "expired" in seen.fault else _ca_fix(seen)
+
+
+def _renew(seen: DepotEvidence) -> str:
+    address = urlsplit(seen.url).netloc
+    return (
+        f"renew it at the depot; openssl s_client -connect {address} </dev/null | openssl x509 -noout -dates"
+    )
 
 
 def _dns_fix(seen: DepotEvidence) -> str:
@@ -132,7 +141,7 @@ CHECKS = (
         "depot.certificate",
         "error",
         "its certificate against the CA",
-        _ended_at("certificate", "one that node_agent_depot_ca signed, valid today", _ca_fix),
+        _ended_at("certificate", "one that node_agent_depot_ca signed, valid today", _certificate_fix),
         ("depot.connect", "host.clock"),
     ),
     Check(
