@@ -49,8 +49,9 @@ unit: venv node-tool ## Unit tests
 format: venv ## Rewrite the Python sources in the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-role-docs: venv ## Rewrite the input tables of the role READMEs
+role-docs: venv ## Rewrite the input tables of the role READMEs, and the doctor's checks
 	@$(BIN)/python tools/role_docs.py
+	@$(BIN)/python tools/doctor_docs.py
 
 lab-tests: venv ## Contract, end-to-end and testinfra tests on the running lab
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 tests/contract tests/e2e tests/testinfra

@@ -27,6 +27,13 @@ _PATTERNS = (
     "ovms_edge/status_list.py",
     "ovms_edge/ovms/*.py",
     "ovms_edge/node/*.py",
+    "ovms_edge/node/doctor/*.py",
+    "ovms_edge/node/doctor/checks/*.py",
+    # what of the graph's parser needs no protobuf
+    "ovms_edge/graph/__init__.py",
+    "ovms_edge/graph/text/__init__.py",
+    "ovms_edge/graph/text/syntax.py",
+    "ovms_edge/graph/text/tokens.py",
 )
 _INSTALLED = "/usr/local/bin/ovms-node"
 _UNPACKED = "/run/ovms-edge/code"

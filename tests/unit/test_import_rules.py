@@ -24,12 +24,18 @@ NODE_MODULES = sorted(
         "json_schema.py",
         "residual.py",
         "status_list.py",
-        "node/*.py",
+        "graph/__init__.py",
+        "graph/text/__init__.py",
+        "graph/text/syntax.py",
+        "graph/text/tokens.py",
+        "node/**/*.py",
         "ovms/*.py",
     )
     for path in (SOURCE / "ovms_edge").glob(pattern)
 )
 OWN = (
+    "ovms_edge.graph.text.syntax",
+    "ovms_edge.graph.text.tokens",
     "ovms_edge.node",
     "ovms_edge.ovms",
     "ovms_edge.image_layout",

@@ -44,13 +44,20 @@ class EngineLostError(EdgeError):
 class Docker:
     """The engine behind ``socket_path``."""
 
-    def __init__(self, socket_path: Path = SOCKET) -> None:
+    def __init__(self, socket_path: Path = SOCKET, timeout: float = _TIMEOUT_SECONDS) -> None:
+        """``timeout``: seconds for what the engine answers at once; what takes longer has its own."""
         self._socket_path = socket_path
+        self._timeout = timeout
         self._prefix = ""
 
-    def version(self, timeout: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
+    def version(self, timeout: float | None = None) -> dict[str, Any]:
         """Return the engine's own ``/version``; raises EdgeError if it does not run."""
         with self._request("GET", "/version", timeout=timeout) as response:
+            return self._object(response)
+
+    def info(self) -> dict[str, Any]:
+        """Return ``docker info``."""
+        with self._request("GET", self._path("/info")) as response:
             return self._object(response)
 
     def wait_until_it_runs(self, seconds: float) -> None:
@@ -180,7 +187,7 @@ class Docker:
             raise
 
     def _call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = _TIMEOUT_SECONDS
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> None:
         with self._request(method, path, body, timeout=timeout) as response:
             response.read()
@@ -197,10 +204,10 @@ class Docker:
         path: str,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float = _TIMEOUT_SECONDS,
+        timeout: float | None = None,
         stream: Iterable[bytes] | None = None,
     ) -> Iterator[HTTPResponse]:
-        connection = _UnixConnection(self._socket_path, timeout)
+        connection = _UnixConnection(self._socket_path, timeout or self._timeout)
         try:
             data = json.dumps(body).encode() if body is not None else None
             send = {**(headers or {}), **({"Content-Type": "application/json"} if data else {})}

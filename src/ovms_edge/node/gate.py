@@ -193,7 +193,7 @@ def _check_listed(target: Target) -> str:
 def _check_device(docker: Docker, report: GateReport) -> str:
     target = report.target
     wanted = target.settings.device
-    report.devices = _logged_devices(docker, target.container, report.container_started)
+    report.devices = logged_devices(docker, target.container, report.container_started)
     if not report.devices and target.known_start == report.container_started:
         report.devices = target.known_devices  # the log was rotated since
     if not any(device == wanted or device.startswith(f"{wanted}.") for device in report.devices):
@@ -204,7 +204,7 @@ def _check_device(docker: Docker, report: GateReport) -> str:
     return f"OVMS sees {', '.join(report.devices)}"
 
 
-def _logged_devices(docker: Docker, container: str, started: str) -> tuple[str, ...]:
+def logged_devices(docker: Docker, container: str, started: str) -> tuple[str, ...]:
     """Return the devices in the log of the run that began at ``started``; none if it was rotated away."""
     for line in docker.log_lines(container, since=_unix_time(started)):
         if _DEVICES_MARK in line:

@@ -73,6 +73,10 @@ class Gateway:
 
         Raises EdgeError if it does not answer.
         """
+        return self.answer()[0]
+
+    def answer(self) -> tuple[str, str | None]:
+        """Return what ``health`` does, and the digest of the configuration that the gateway runs with."""
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         connection: HTTPConnection
@@ -84,7 +88,9 @@ class Gateway:
             connection = HTTPConnection(host, parts.port, timeout=_HEALTH_SECONDS)
         try:
             connection.request("GET", "/health")
-            return connection.getresponse().read(100).decode(errors="replace").strip()
+            response = connection.getresponse()
+            said = response.read(100).decode(errors="replace").strip()
+            return said, response.headers.get("gateway-config")
         except (OSError, HTTPException) as error:
             raise EdgeError(
                 f"the gateway does not answer at {self.url}: {error or type(error).__name__}",

@@ -11,10 +11,10 @@ _TIMEX_BYTES = 512  # struct timex is 208 bytes on 64-bit Linux
 _CONTAINER_MARK = Path("/run/systemd/container")
 
 
-def memory_bytes() -> tuple[int, int]:
+def memory_bytes(meminfo: Path = Path("/proc/meminfo")) -> tuple[int, int]:
     """Return total and available memory in bytes, from /proc/meminfo (a container may have its own)."""
     values = {}
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in meminfo.read_text().splitlines():
         name, _, rest = line.partition(":")
         values[name] = int(rest.split()[0]) * 1024
     return values["MemTotal"], values["MemAvailable"]
@@ -29,7 +29,7 @@ def clock_synchronized() -> bool | None:
         return True
     # a zeroed struct has modes 0: read only
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    if state < 0 or (state == _TIME_ERROR and _in_container()):
+    if state < 0 or (state == _TIME_ERROR and in_container()):
         return None
     return bool(state != _TIME_ERROR)
 
@@ -42,5 +42,6 @@ def os_release() -> dict[str, str]:
     return {key: value.strip().strip("\"'") for key, _, value in pairs}
 
 
-def _in_container() -> bool:
+def in_container() -> bool:
+    """Return whether this host is a container, whose kernel is another's."""
     return _CONTAINER_MARK.exists() or "container" in os.environ

@@ -134,7 +134,7 @@ def read_constants(xml_path: Path) -> list[Constant]:
     Several may share an offset: the serializer writes equal data once. Memory grows with the number of
     constants only. Raises EdgeError if the file is missing, cut off or not an IR.
     """
-    _check_ends(xml_path)
+    check_ends(xml_path)
     constants: list[Constant] = []
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = _constant_collector(xml_path, constants)
@@ -174,7 +174,8 @@ def _constant(xml_path: Path, name: str, attributes: dict[str, str]) -> Constant
     return constant
 
 
-def _check_ends(xml_path: Path) -> None:
+def check_ends(xml_path: Path) -> None:
+    """Raise EdgeError if the ``.xml`` does not begin and end as an IR does. Reads some bytes only."""
     size = _size(xml_path)
     with xml_path.open("rb") as stream:
         head = stream.read(len(_XML_START))
