@@ -141,7 +141,8 @@ class Record:
     def _make(self, directory: Path) -> None:
         # /etc/ovms-edge is everybody's to read, what lies below it here is root's.
         self._directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for made in (self._directory, directory):
+            made.mkdir(mode=0o700, exist_ok=True)
 
 
 def note_packages(names: list[str], check: bool) -> dict[str, Any]:

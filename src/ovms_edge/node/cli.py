@@ -25,6 +25,7 @@ _COMMANDS = {
     "facts_command": ("facts",),
     "serve_command": ("activate", "rollback", "tend", "verify"),
     "status_command": ("status",),
+    "decommission_command": ("decommission",),
 }
 
 

@@ -1,0 +1,99 @@
+"""Takes away the packages that the roles installed, and what came with those alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ovms_edge.node.installed import Installed
+from ovms_edge.node.removal import Removal, attempt, run
+from ovms_edge.node.remove_engine import is_engine, remove_engine_rest
+
+DPKG_STATUS = Path("/var/lib/dpkg/status")
+# Users and groups of the same name that packages leave behind when they are purged.
+_LEFT_BEHIND = {
+    "docker.io": "docker",
+    "haproxy": "haproxy",
+    "chrony": "_chrony",
+    "systemd-timesyncd": "systemd-timesync",
+}
+_TIME_DAEMONS = frozenset({"systemd-timesyncd", "chrony", "ntpsec"})
+
+
+def installed_packages(status: str) -> set[str]:
+    """Return the names of the packages that dpkg's ``status`` says are installed."""
+    pattern = re.compile(r"^Package: (\S+)\n(?:.+\n)*?Status: \S+ ok installed$", re.MULTILINE)
+    return set(pattern.findall(status))
+
+
+def simulated(output: str) -> set[str]:
+    """Return the packages that ``apt-get --simulate`` would remove."""
+    return set(re.findall(r"^(?:Remv|Purg) (\S+)", output, re.MULTILINE))
+
+
+def targets(
+    names: list[str], before: frozenset[str], idle: set[str], with_them: dict[str, set[str]]
+) -> tuple[set[str], dict[str, set[str]]]:
+    """Return what to purge, and for each name that stays the packages that would go with it.
+
+    ``idle``: what nobody needs already, ``with_them``: what goes with each name by apt's simulation.
+    """
+    needed = {name: (gone - {name, *names}) & before for name, gone in with_them.items()}
+    stay = {name: others for name, others in needed.items() if others}
+    gone = {package for name, packages in with_them.items() if name not in stay for package in packages}
+    return gone - before - idle, stay
+
+
+def remove_packages(removal: Removal, installed: Installed, keep_engine: str) -> None:
+    """Purge them; ``keep_engine`` is why Docker Engine stays, if it does."""
+    there = installed_packages(DPKG_STATUS.read_text(errors="replace")) if DPKG_STATUS.exists() else set()
+    names = []
+    for name in installed.packages:
+        if name in there and keep_engine and is_engine(name):
+            removal.leave("package", name, keep_engine)
+        elif name in there:
+            names.append(name)
+    if names:
+        _purge(removal, installed, names)
+    for name in sorted((installed.packages_before & _TIME_DAEMONS) - there):
+        removal.leave("package", name, "it was there before, and another took its place; install it again")
+    if removal.check:
+        return
+    there = installed_packages(DPKG_STATUS.read_text(errors="replace")) if DPKG_STATUS.exists() else set()
+    gone = [name for name in installed.packages if name not in there]
+    if any(is_engine(name) for name in gone) and not any(is_engine(name) for name in there):
+        remove_engine_rest(removal)
+    for name in gone:
+        account = _LEFT_BEHIND.get(name)
+        if account and account not in installed.groups_before:
+            _remove_account(removal, account)
+
+
+def _purge(removal: Removal, installed: Installed, names: list[str]) -> None:
+    idle = simulated(_apt("--simulate", "autoremove"))
+    together = simulated(_apt("--simulate", "autoremove", "--purge", *names))
+    each = {name: simulated(_apt("--simulate", "purge", name)) for name in names}
+    gone, stay = targets(names, installed.packages_before, idle, each)
+    for name, others in stay.items():
+        removal.leave("package", name, f"{', '.join(sorted(others))} would go with it")
+    if not stay:
+        gone |= together - idle - installed.packages_before
+    for name in sorted(gone):
+        removal.take("package", name)
+    if gone and not removal.check:
+        _apt("--yes", "purge", *sorted(gone))
+
+
+def _apt(*arguments: str) -> str:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    return run("apt-get", "--quiet", "--option=DPkg::Lock::Timeout=300", *arguments, environment=environment)
+
+
+def _remove_account(removal: Removal, name: str) -> None:
+    if attempt("getent", "passwd", name):
+        removal.take("user", name)
+        run("userdel", name)
+    if attempt("getent", "group", name):
+        removal.take("group", name)
+        run("groupdel", name)
