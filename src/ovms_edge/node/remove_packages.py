@@ -72,13 +72,16 @@ def remove_packages(removal: Removal, installed: Installed, keep_engine: str) ->
 
 def _purge(removal: Removal, installed: Installed, names: list[str]) -> None:
     idle = simulated(_apt("--simulate", "autoremove"))
-    together = simulated(_apt("--simulate", "autoremove", "--purge", *names))
-    each = {name: simulated(_apt("--simulate", "purge", name)) for name in names}
-    gone, stay = targets(names, installed.packages_before, idle, each)
-    for name, others in stay.items():
-        removal.leave("package", name, f"{', '.join(sorted(others))} would go with it")
-    if not stay:
-        gone |= together - idle - installed.packages_before
+    with_them = simulated(_apt("--simulate", "purge", *names))
+    if (with_them - set(names)) & installed.packages_before:
+        # Each by itself, since apt says only of all of them together what goes with them.
+        each = {name: simulated(_apt("--simulate", "purge", name)) for name in names}
+        gone, stay = targets(names, installed.packages_before, idle, each)
+        for name, others in stay.items():
+            removal.leave("package", name, f"{', '.join(sorted(others))} would go with it")
+    else:
+        unneeded = simulated(_apt("--simulate", "autoremove", "--purge", *names))
+        gone = (with_them | unneeded) - idle - installed.packages_before
     for name in sorted(gone):
         removal.take("package", name)
     if gone and not removal.check:
