@@ -203,8 +203,13 @@ def test_a_decommissioned_store_is_as_it_was(converged: Converged) -> None:
     run = converged.store.playbook("playbooks/decommission.yml", decommission_confirm=NAME)
     assert changed(run) == 1
     after = picture(converged.store)
+    left = {
+        name: entry for name, entry in after["files"].items() if converged.before["files"].get(name) != entry
+    }
+    assert left == {}
+    assert set(converged.before["files"]) == set(after["files"])
     for what, found in converged.before.items():
-        assert after[what] == found, f"{what}\n{run.output}"
+        assert after[what] == found, what
     assert connects(converged.address, CLOSED)
 
 

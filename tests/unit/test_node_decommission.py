@@ -14,7 +14,7 @@ from ovms_edge.node.removal import Removal
 from ovms_edge.node.remove_containers import own_container, own_images, remove_containers
 from ovms_edge.node.remove_engine import undoing
 from ovms_edge.node.remove_files import own_files, remove_directories, remove_state, restore_files
-from ovms_edge.node.remove_packages import installed_packages, simulated, targets
+from ovms_edge.node.remove_packages import installed_packages, simulated, targets, wanted_by_others
 
 SAVED = """\
 *nat
@@ -93,6 +93,14 @@ def test_apts_simulation_is_read() -> None:
     assert simulated("Reading...\nPurg haproxy [2.6]\nRemv tini [0.19]\nInst x\n") == {"haproxy", "tini"}
     text = "Package: a\nStatus: install ok installed\n\nPackage: b\nStatus: deinstall ok config-files\n"
     assert installed_packages(text) == {"a"}
+
+
+def test_what_a_package_of_others_recommends_since_stays() -> None:
+    status = "\n\n".join(
+        f"Package: {name}\nStatus: install ok installed\nRecommends: {wanted}"
+        for name, wanted in (("ours", "aa"), ("tar", "bb"), ("theirs", "cc (>= 1), dd | ee"))
+    )
+    assert wanted_by_others(status, {"ours"}, frozenset({"tar"})) == {"cc", "dd", "ee"}
 
 
 def test_rules_of_the_engine_go_and_those_of_an_outer_one_stay() -> None:

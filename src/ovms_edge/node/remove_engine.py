@@ -11,6 +11,10 @@ from ovms_edge.node.removal import Removal, attempt
 
 _PACKAGES = ("docker", "containerd", "runc")
 _DATA = (Path("/var/lib/docker"), Path("/var/lib/containerd"), Path("/etc/docker/key.json"))
+# Made empty by containerd, 1.6 for one.
+_MADE = tuple(
+    map(Path, ("/etc/cni/net.d", "/etc/cni", "/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd"))
+)
 _BRIDGE = "docker0"
 # With an underscore they are of an engine outside, in which this host is a container itself.
 _CHAIN = re.compile(r"DOCKER(-[A-Z0-9-]+)?$")
@@ -51,6 +55,9 @@ def remove_engine_rest(removal: Removal) -> None:
         elif path.is_file() and removal.take("file", path):
             path.unlink()
         if path.is_dir() and not path.is_mount():
+            path.rmdir()
+    for path in _MADE:
+        if path.is_dir() and not any(path.iterdir()) and removal.take("directory", path):
             path.rmdir()
     for program in ("iptables", "ip6tables"):
         if not shutil.which(program):

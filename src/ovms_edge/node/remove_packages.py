@@ -32,6 +32,22 @@ def simulated(output: str) -> set[str]:
     return set(re.findall(r"^(?:Remv|Purg) (\S+)", output, re.MULTILINE))
 
 
+def wanted_by_others(status: str, gone: set[str], before: frozenset[str]) -> set[str]:
+    """Return what packages recommend or suggest that stay, and came after us.
+
+    What was there before did without it then.
+    """
+    found: set[str] = set()
+    for block in status.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        name = fields.get("Package", "")
+        if not fields.get("Status", "").endswith(" ok installed") or name in gone or name in before:
+            continue
+        for field in ("Recommends", "Suggests"):
+            found |= set(re.findall(r"(?:^|[,|] ?)([a-z0-9][a-z0-9.+-]+)", fields.get(field, "")))
+    return found
+
+
 def targets(
     names: list[str], before: frozenset[str], idle: set[str], with_them: dict[str, set[str]]
 ) -> tuple[set[str], dict[str, set[str]]]:
@@ -47,7 +63,7 @@ def targets(
 
 def remove_packages(removal: Removal, installed: Installed, keep_engine: str) -> None:
     """Purge them; ``keep_engine`` is why Docker Engine stays, if it does."""
-    there = installed_packages(DPKG_STATUS.read_text(errors="replace")) if DPKG_STATUS.exists() else set()
+    there = installed_packages(_status())
     names = []
     for name in installed.packages:
         if name in there and keep_engine and is_engine(name):
@@ -60,7 +76,7 @@ def remove_packages(removal: Removal, installed: Installed, keep_engine: str) ->
         removal.leave("package", name, "it was there before, and another took its place; install it again")
     if removal.check:
         return
-    there = installed_packages(DPKG_STATUS.read_text(errors="replace")) if DPKG_STATUS.exists() else set()
+    there = installed_packages(_status())
     gone = [name for name in installed.packages if name not in there]
     if any(is_engine(name) for name in gone) and not any(is_engine(name) for name in there):
         remove_engine_rest(removal)
@@ -82,15 +98,32 @@ def _purge(removal: Removal, installed: Installed, names: list[str]) -> None:
     else:
         unneeded = simulated(_apt("--simulate", "autoremove", "--purge", *names))
         gone = (with_them | unneeded) - idle - installed.packages_before
+        gone -= wanted_by_others(_status(), gone, installed.packages_before) - with_them
     for name in sorted(gone):
         removal.take("package", name)
     if gone and not removal.check:
+        before = _services_without_file()
         _apt("--yes", "purge", *sorted(gone))
+        # Not every package stops what it runs.
+        for service in sorted(_services_without_file() - before):
+            attempt("systemctl", "stop", service)
+
+
+def _services_without_file() -> set[str]:
+    listed = run("systemctl", "list-units", "--type=service", "--state=active", "--plain", "--no-legend")
+    return {line.split()[0] for line in listed.splitlines() if line.split()[1:2] == ["not-found"]}
+
+
+def _status() -> str:
+    return DPKG_STATUS.read_text(errors="replace") if DPKG_STATUS.exists() else ""
 
 
 def _apt(*arguments: str) -> str:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    return run("apt-get", "--quiet", "--option=DPkg::Lock::Timeout=300", *arguments, environment=environment)
+    options = ["--option=DPkg::Lock::Timeout=300"]
+    # What came with ours is not needed because something that was there suggests it, as tar does xz-utils.
+    options += [f"--option=APT::AutoRemove::{kind}Important=false" for kind in ("Suggests", "Recommends")]
+    return run("apt-get", "--quiet", *options, *arguments, environment=environment)
 
 
 def _remove_account(removal: Removal, name: str) -> None:
