@@ -37,6 +37,8 @@ ansible_ssh_common_args: >-
 
 host_baseline_min_disk_gib: 2
 host_baseline_require_time_sync: false
+# Minutes for all the tests that set up a store; tests/e2e/test_decommission.py has them.
+host_baseline_security_upgrades: false
 
 intel_gpu_sysfs_root: /opt/ovms-lab/sys
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.ovms.edge.plugins.plugin_utils import _gateway_facts_program, _host_files_program
+from ansible_collections.ovms.edge.plugins.plugin_utils import _gateway_facts_program
+from ansible_collections.ovms.edge.plugins.plugin_utils._file_changes import files_call
 from ansible_collections.ovms.edge.plugins.plugin_utils._gateway_plan import (
     ROLE,
     Gateway,
@@ -51,10 +52,7 @@ class ActionModule(ActionBase):
         found, *files = ask_host(
             self,
             Call(_gateway_facts_program, "facts", {**wanted, "wait_seconds": wait_seconds}),
-            *(
-                Call(_host_files_program, "apply", {"entries": entries, "check": True})
-                for entries in (gateway.secret_files(), gateway.files())
-            ),
+            *(files_call(entries, check=True) for entries in (gateway.secret_files(), gateway.files())),
         )
         if wait_seconds and not found["current"]:
             return {**found, "failed": True, "msg": not_current(found)}

@@ -5,10 +5,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.ovms.edge.plugins.plugin_utils import _host_files_program
-from ansible_collections.ovms.edge.plugins.plugin_utils._file_changes import as_result
+from ansible_collections.ovms.edge.plugins.plugin_utils._file_changes import as_result, files_call
 from ansible_collections.ovms.edge.plugins.plugin_utils._gateway_plan import ROLE, Gateway
-from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import Call, NoAnswerError, ask_host
+from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import NoAnswerError, ask_host
 from ansible_collections.ovms.edge.plugins.plugin_utils._role_inputs import BadInputsError, inputs_of
 
 
@@ -24,8 +23,7 @@ class ActionModule(ActionBase):
         try:
             gateway = Gateway.of(inputs_of(ROLE, task_vars or {}, self._templar.template))
             files = gateway.secret_files() if args["secret"] else gateway.files()
-            wanted = {"entries": files, "check": bool(self._task.check_mode)}
-            (answer,) = ask_host(self, Call(_host_files_program, "apply", wanted))
+            (answer,) = ask_host(self, files_call(files, bool(self._task.check_mode)))
         except (BadInputsError, NoAnswerError) as error:
             return {**result, "failed": True, "msg": str(error)}
         return {**result, **as_result(answer)}

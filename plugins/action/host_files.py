@@ -8,9 +8,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.ovms.edge.plugins.plugin_utils import _host_files_program
-from ansible_collections.ovms.edge.plugins.plugin_utils._file_changes import as_result
-from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import Call, NoAnswerError, ask_host
+from ansible_collections.ovms.edge.plugins.plugin_utils._file_changes import (
+    as_result,
+    files_call,
+    packages_call,
+)
+from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import NoAnswerError, ask_host
 
 _CONTENTS = ("content", "merge", "source")
 
@@ -69,6 +72,7 @@ class ActionModule(ActionBase):
                     },
                 },
                 "units": {"type": "list", "elements": "str", "default": []},
+                "packages": {"type": "list", "elements": "str", "default": []},
             }
         )
         files, more = args["files"], {name: args[name] for name in ("groups", "units")}
@@ -77,7 +81,7 @@ class ActionModule(ActionBase):
         except FileNotFoundError as error:
             reason = f"{error.filename} is missing on the controller; run `make node-tool`"
             return {**result, "failed": True, "msg": reason}
-        answer = self._send(entries, more)
+        answer = self._send(entries, more, args["packages"])
         lacking = {change["path"] for change in answer["changes"] if change.pop("wants_data", False)}
         if answer["ok"] and lacking and not self._task.check_mode:
             rest = self._send([with_data(file) for file in files if file["path"] in lacking], more)
@@ -85,9 +89,12 @@ class ActionModule(ActionBase):
             answer["ok"], answer["msg"] = rest["ok"], rest.get("msg", "")
         return {**result, **as_result(answer)}
 
-    def _send(self, entries: list[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
-        wanted = {"entries": entries, "check": bool(self._task.check_mode), **more}
+    def _send(
+        self, entries: list[dict[str, Any]], more: dict[str, Any], packages: list[str] | None = None
+    ) -> dict[str, Any]:
+        check = bool(self._task.check_mode)
+        calls = [packages_call(packages, check)] if packages else []
         try:
-            return ask_host(self, Call(_host_files_program, "apply", wanted))[0]
+            return ask_host(self, *calls, files_call(entries, check, **more))[-1]
         except NoAnswerError as error:
             return {"ok": False, "msg": str(error), "changes": []}

@@ -13,6 +13,8 @@ description:
   - Writes files and directories that belong to who runs it (become root), all in one call.
   - A file is replaced by a finished one, so a lost connection or power leaves the old file or the new one.
   - Contents travel on standard input, never in a process list.
+  - What was there before goes on record on the host, in C(/etc/ovms-edge/record), before it is changed, and
+    C(playbooks/decommission.yml) brings it back.
 options:
   files:
     description: Files and directories, brought to their state in this order.
@@ -71,6 +73,13 @@ options:
     description:
       - Systemd units that are to be enabled and active once all files are there; systemd reads those first.
       - A unit that runs is not restarted. Timers need none, they take up what was changed.
+    type: list
+    elements: str
+    default: []
+  packages:
+    description:
+      - Names of packages that are about to be installed, for the record.
+      - Those that are there are left out of it.
     type: list
     elements: str
     default: []

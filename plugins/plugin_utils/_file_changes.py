@@ -1,9 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the program of ``host_files`` changed, as a result of Ansible. Private to this collection."""
+"""Calls of the program of ``host_files``, and what it changed as a result of Ansible.
+
+Private to this collection.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+
+from ansible_collections.ovms.edge.plugins.plugin_utils import _host_files_program, _record_program
+from ansible_collections.ovms.edge.plugins.plugin_utils._host_program import Call
+
+
+def files_call(entries: list[dict[str, Any]], check: bool, **more: Any) -> Call:
+    """Return the call that brings ``entries`` to their state, with what was before on record."""
+    request = {"entries": entries, "check": check, "record": _record_program.RECORD, **more}
+    return Call(_host_files_program, "apply", request, needs=(_record_program,))
+
+
+def packages_call(names: list[str], check: bool) -> Call:
+    """Return the call that puts packages on record which are about to be installed."""
+    return Call(_record_program, "note_packages", {"names": names, "check": check})
 
 
 def as_result(answer: dict[str, Any]) -> dict[str, Any]:

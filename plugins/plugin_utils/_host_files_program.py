@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings root's files on a host to a wanted state. Private to this collection.
 
-The action ``host_files`` sends this file's text to ``python3 -`` on the host: standard library only (3.10+).
+The action ``host_files`` sends this file's text to ``python3 -`` on the host, and the record's before it.
+Else standard library only (3.10+).
 A file is replaced by a finished one (write, fsync, rename), so a kill leaves the old one or the new one.
 """
 
@@ -18,7 +19,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.ovms.edge.plugins.plugin_utils._record_program import Record
+
 UNIT_DIRECTORY = "/etc/systemd/system/"
+PROPERTIES = (
+    *("LoadState", "UnitFileState", "ActiveState", "NeedDaemonReload"),
+    *("ConditionResult", "ConditionTimestampMonotonic"),
+)
 
 
 class RefusedError(Exception):
@@ -132,10 +139,12 @@ def has_mode(path: Path, mode: int, group: int) -> bool:
     return (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, os.getuid(), group)
 
 
-def apply_directory(path: Path, mode: int, group: int, check: bool) -> str | None:
+def apply_directory(path: Path, mode: int, group: int, check: bool, record: Record | None) -> str | None:
     """Return what was to do (None: nothing)."""
     if not path.is_dir():
         if not check:
+            if record:
+                record.note_directory(str(path))
             path.mkdir(parents=True, exist_ok=True)
             fix_mode(path, mode, group)
         return "created"
@@ -146,13 +155,27 @@ def apply_directory(path: Path, mode: int, group: int, check: bool) -> str | Non
     return None
 
 
-def apply_file(entry: dict[str, Any], mode: int, group: int, check: bool) -> dict[str, Any] | None:
+def remove_file(path: Path, check: bool) -> dict[str, Any] | None:
+    """See that there is no such file; return the change made or to be made (None: none)."""
+    if not path.exists():
+        return None
+    before = path.read_text(errors="replace")
+    if not check:
+        path.unlink()
+    return {"path": str(path), "what": "removed", "before": before, "after": ""}
+
+
+def apply_file(
+    entry: dict[str, Any], mode: int, group: int, check: bool, record: Record | None
+) -> dict[str, Any] | None:
     """Return the change made or to be made (None: none)."""
     path = Path(entry["path"])
     old = path.read_bytes() if path.exists() else None
     new = wanted_bytes(entry, old)
     if new is None or new != old:
         if new is not None and not check:
+            if record:
+                record.note_file(str(path), old, new, entry.get("merge"))
             replace(path, new, mode, group, entry.get("validate"))
         change = {"path": str(path), "what": "created" if old is None else "content"}
         if new is None:
@@ -163,6 +186,8 @@ def apply_file(entry: dict[str, Any], mode: int, group: int, check: bool) -> dic
         return change
     if not has_mode(path, mode, group):
         if not check:
+            if record:
+                record.note_file(str(path), old, new, entry.get("merge"))
             fix_mode(path, mode, group)
         return {"path": str(path), "what": "mode"}
     return None
@@ -187,7 +212,7 @@ def printed(*command: str, absent: str, failed: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def apply_groups(groups: list[dict[str, Any]], check: bool) -> list[dict[str, Any]]:
+def apply_groups(groups: list[dict[str, Any]], check: bool, record: Record | None) -> list[dict[str, Any]]:
     """Give each number that no group has to its group, made if there is none; return what was to do."""
     changes = []
     for group in groups:
@@ -197,6 +222,8 @@ def apply_groups(groups: list[dict[str, Any]], check: bool) -> list[dict[str, An
             continue
         command = ["groupmod"] if name in named else ["groupadd", "--system"]
         if not check:
+            if record:
+                record.note_group(name, named.get(name))
             change = (*command, "--gid", str(number), name)
             printed(*change, absent="install Debian's package passwd", failed="see /etc/group")
         before = f"{named[name]}\n" if name in named else ""
@@ -206,7 +233,7 @@ def apply_groups(groups: list[dict[str, Any]], check: bool) -> list[dict[str, An
 
 def shown_units(names: list[str]) -> dict[str, dict[str, str]]:
     """Return what systemd says of each unit; of one that it does not know, too."""
-    properties = "--property=LoadState,UnitFileState,ActiveState,NeedDaemonReload"
+    properties = "--property=" + ",".join(PROPERTIES)
     blocks = systemctl("show", properties, *names).strip().split("\n\n")
     return {
         name: dict(line.partition("=")[::2] for line in block.splitlines())
@@ -214,7 +241,15 @@ def shown_units(names: list[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def apply_units(units: list[str], files: list[str], new: list[str], check: bool) -> list[dict[str, Any]]:
+def does_not_apply(shown: dict[str, str]) -> bool:
+    """Whether systemd was asked to start a unit and its own conditions kept it (in a container)."""
+    asked = shown.get("ConditionTimestampMonotonic", "0") not in ("", "0")
+    return asked and shown.get("ConditionResult") == "no"
+
+
+def apply_units(
+    units: list[str], files: list[str], new: list[str], check: bool, record: Record | None
+) -> list[dict[str, Any]]:
     """Have ``units`` enabled and active, by the unit ``files`` as they are now; return what was to do.
 
     systemd says itself whether it has read the files: an earlier run may have ended before it was told. But
@@ -236,7 +271,9 @@ def apply_units(units: list[str], files: list[str], new: list[str], check: bool)
             shown[name].get("UnitFileState") or "not there",
             shown[name].get("ActiveState") or "inactive",
         )
-        if found != ("enabled", "active"):
+        if found[0] != "enabled" or not (found[1] == "active" or does_not_apply(shown[name])):
+            if record and not check:
+                record.note_unit(name, found[0] == "enabled", found[1] == "active")
             before, after = (f"{', '.join(state)}\n" for state in (found, ("enabled", "active")))
             changes.append({"path": name, "what": "unit", "before": before, "after": after})
     if changes and not check:
@@ -245,8 +282,10 @@ def apply_units(units: list[str], files: list[str], new: list[str], check: bool)
 
 
 def unit_name(path: str) -> str | None:
-    """Return the name of the unit that a file defines; None if it defines none."""
-    return path.removeprefix(UNIT_DIRECTORY) if path.startswith(UNIT_DIRECTORY) else None
+    """Return the name of the unit that a file defines, or adds to; None if it does neither."""
+    if not path.startswith(UNIT_DIRECTORY):
+        return None
+    return path.removeprefix(UNIT_DIRECTORY).partition("/")[0].removesuffix(".d")
 
 
 def apply(
@@ -254,26 +293,33 @@ def apply(
     check: bool,
     units: list[str] | None = None,
     groups: list[dict[str, Any]] | None = None,
+    record: str | None = None,
 ) -> dict[str, Any]:
     """Bring every entry to its wanted state, in order; ``check`` only says what would change.
 
-    ``groups`` come first. ``units`` come last, and not before all files are there.
+    ``groups`` come first. ``units`` come last, and not before all files are there. What was before goes on
+    record in the directory ``record``.
     """
     changes: list[dict[str, Any]] = []
+    kept = Record(record) if record else None
     try:
-        changes += apply_groups(groups or [], check)
+        changes += apply_groups(groups or [], check, kept)
         for entry in entries:
+            if entry.get("absent"):
+                change = remove_file(Path(entry["path"]), check)
+                changes += [change] if change else []
+                continue
             mode, group = int(entry["mode"], 8), group_id(entry, check)
             if entry.get("directory"):
-                what = apply_directory(Path(entry["path"]), mode, group, check)
+                what = apply_directory(Path(entry["path"]), mode, group, check, kept)
                 change = {"path": entry["path"], "what": what} if what else None
             else:
-                change = apply_file(entry, mode, group, check)
+                change = apply_file(entry, mode, group, check, kept)
             if change:
                 changes.append(change)
         if units and (check or not any(change.get("wants_data") for change in changes)):
             files, new = ([entry["path"] for entry in listed] for listed in (entries, changes))
-            changes += apply_units(units, files, new, check)
+            changes += apply_units(units, files, new, check, kept)
     except RefusedError as error:
         return {"ok": False, "msg": str(error), "changes": changes}
     except OSError as error:

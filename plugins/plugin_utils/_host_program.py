@@ -7,6 +7,7 @@ Program and request travel on standard input: no module bootstrap, and nothing s
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,14 +15,20 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-# Each program is a module of its own there. What it prints is one document: an answer for each call.
+# Each program is a module of its own there, which those after it can import by the name that it has here.
+# What it prints is one document: an answer for each call.
 _RUN = """\
-import json
-def call(text, name, function, request):
-    program = {"__name__": name}
-    exec(compile(text, name, "exec"), program)
-    return program[function](**request)
-print(json.dumps({"answers": [call(*words) for words in json.loads(CALLS)]}))
+import json, sys, types
+def load(name, text):
+    for at in range(name.count(".") + 1):
+        part = name.rsplit(".", at)[0]
+        sys.modules.setdefault(part, types.ModuleType(part))
+    exec(compile(text, name, "exec"), sys.modules[name].__dict__)
+asked = json.loads(ASKED)
+for name, text in asked["programs"].items():
+    load(name, text)
+call = lambda name, function, request: getattr(sys.modules[name], function)(**request)
+print(json.dumps({"answers": [call(*words) for words in asked["calls"]]}))
 """
 
 
@@ -31,11 +38,15 @@ class NoAnswerError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A function of a program, to be called with the arguments in ``request``; it returns a document."""
+    """A function of a program, to be called with the arguments in ``request``; it returns a document.
+
+    ``needs``: other programs that it imports.
+    """
 
     program: ModuleType
     function: str
     request: dict[str, Any]
+    needs: tuple[ModuleType, ...] = ()
 
 
 def parse_answer(stdout: str, stderr: str) -> dict[str, Any]:
@@ -50,13 +61,19 @@ def parse_answer(stdout: str, stderr: str) -> dict[str, Any]:
     return document
 
 
+def program_of(calls: Sequence[Call]) -> str:
+    """Return the text of the program that makes ``calls`` on a host."""
+    programs = [program for call in calls for program in (*call.needs, call.program)]
+    asked = {
+        "programs": {program.__name__: Path(str(program.__file__)).read_text() for program in programs},
+        "calls": [(call.program.__name__, call.function, call.request) for call in calls],
+    }
+    return _RUN.replace("ASKED", json.dumps(json.dumps(asked)))
+
+
 def ask_host(action: ActionBase, *calls: Call) -> list[dict[str, Any]]:
     """Return what each call returns on the host, all of them asked in one go; raises NoAnswerError."""
-    words = [
-        (Path(str(call.program.__file__)).read_text(), call.program.__name__, call.function, call.request)
-        for call in calls
-    ]
-    program = _RUN.replace("CALLS", json.dumps(json.dumps(words)))
+    program = program_of(calls)
     done = action._low_level_execute_command("python3 -", in_data=program)
     answers: list[dict[str, Any]] = parse_answer(done["stdout"], done["stderr"])["answers"]
     return answers

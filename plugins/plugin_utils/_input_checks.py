@@ -45,6 +45,69 @@ def host_baseline(inputs: Inputs) -> Iterator[str]:
     for name in ("host_baseline_min_memory_gib", "host_baseline_min_disk_gib"):
         if not _is(inputs[name], _WHOLE):
             yield f"{name} is {inputs[name]}; set it to a whole number of GiB, at least 1"
+    yield from _baseline_settings(inputs)
+    yield from _baseline_firewall(inputs)
+
+
+def _baseline_settings(inputs: Inputs) -> Iterator[str]:
+    sync, servers = inputs["host_baseline_time_sync"], inputs["host_baseline_time_servers"]
+    if servers and sync == "keep":
+        yield (
+            "host_baseline_time_servers is set and host_baseline_time_sync is keep; "
+            "set that to timesyncd or chrony, or leave the servers out"
+        )
+    for server in servers:
+        if not _is(server, r"[A-Za-z0-9.:-]+$"):
+            yield f"host_baseline_time_servers has {server}; write host names or addresses"
+    for name, none in (("journal_max_use", ', or ""'), ("journal_runtime_max_use", "")):
+        size = inputs[f"host_baseline_{name}"]
+        if not (_is(size, r"[1-9][0-9]*[KMGT]$") or (none and size == "")):
+            yield f"host_baseline_{name} is {size}; write a number and K, M, G or T, such as 500M{none}"
+    for name, least, unit in (
+        ("journal_rate_limit", 1, "messages"),
+        ("watchdog_seconds", 10, "seconds, or to 0 for none"),
+        ("confirm_seconds", 20, "seconds"),
+    ):
+        value = inputs[f"host_baseline_{name}"]
+        if not (
+            _is(value, r"[0-9]{1,5}$")
+            and (int(value) >= least or (unit.endswith("none") and int(value) == 0))
+        ):
+            yield f"host_baseline_{name} is {value}; set it to {least} or more {unit}"
+    if inputs["host_baseline_time_sync"] not in ("keep", "timesyncd", "chrony"):
+        yield f"host_baseline_time_sync is {sync}; set it to keep, timesyncd or chrony"
+    root = inputs["host_baseline_sshd_root_login"]
+    if root not in ("prohibit-password", "no"):
+        yield f'host_baseline_sshd_root_login is {root}; set it to prohibit-password or to "no", quoted'
+
+
+def _baseline_firewall(inputs: Inputs) -> Iterator[str]:
+    opened = inputs["host_baseline_firewall_open"]
+    ports = inputs["host_baseline_firewall_ssh_ports"]
+    if not ports:
+        yield "host_baseline_firewall_ssh_ports is empty, which would lock everybody out; name sshd's port"
+    for name, values in (("ssh_ports", ports), ("open", [entry.get("port") for entry in opened])):
+        for port in values:
+            if not (_is(port, r"[1-9][0-9]{0,4}$") and int(port) < 65536):
+                yield f"host_baseline_firewall_{name} has the port {port}; write a port from 1 to 65535"
+    sources = [("ssh_from", inputs["host_baseline_firewall_ssh_from"])]
+    sources.append(("gateway_from", inputs["host_baseline_firewall_gateway_from"]))
+    sources += [("open", entry.get("from") or []) for entry in opened]
+    for name, values in sources:
+        for value in values:
+            if not _is_network(str(value)):
+                yield (
+                    f"host_baseline_firewall_{name} has the source {value}; "
+                    "write an address or a network such as 10.0.0.0/8"
+                )
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def intel_gpu(inputs: Inputs) -> Iterator[str]:

@@ -19,6 +19,11 @@ from urllib.parse import urlsplit
 NODE_CONFIG = Path("/etc/ovms-edge/node.json")
 GATEWAY_CONFIG = Path("/etc/ovms-edge/gateway.json")
 DOCKER_CONFIG = Path("/root/.docker/config.json")
+HOST_FACTS = Path("/etc/ansible/facts.d/ovms_edge.fact")
+# Those that host_baseline protects, if it is asked to.
+OOM_DROP_IN = "/etc/systemd/system/{unit}.d/ovms-edge-oom.conf"
+PROTECTED = ("ssh.service", "ovms-edge-gateway.service", "ovms-edge-tend.service")
+FIREWALL, FIREWALL_UNIT = Path("/etc/ovms-edge/firewall.nft"), "ovms-edge-firewall.service"
 UNITS = ("ovms-edge-gateway.service", "ovms-edge-tend.timer")
 LOG_LINES = 40
 
@@ -34,6 +39,12 @@ def file_facts(path: Path) -> dict[str, Any] | None:
         return None
     found = path.stat()
     return {"uid": found.st_uid, "gid": found.st_gid, "mode": f"{found.st_mode & 0o7777:04o}"}
+
+
+def protection() -> dict[str, str]:
+    """Return the score that systemd gives each unit that has our drop-in."""
+    units = [unit for unit in PROTECTED if Path(OOM_DROP_IN.format(unit=unit)).exists()]
+    return {unit: output("systemctl", "show", "--property=OOMScoreAdjust", unit).strip() for unit in units}
 
 
 def red_png(size: int = 64) -> bytes:
@@ -156,6 +167,10 @@ def collect(paths: list[str]) -> dict[str, Any]:
         "docker_enabled": output("systemctl", "is-enabled", "docker.service").strip(),
         "docker_active": output("systemctl", "is-active", "docker.service").strip(),
         "units": {unit: output("systemctl", "is-active", unit).strip() for unit in UNITS},
+        "host_facts": json.loads(HOST_FACTS.read_text()) if HOST_FACTS.exists() else None,
+        "protection": protection(),
+        "firewall": output("systemctl", "is-enabled", FIREWALL_UNIT).strip(),
+        "rules": output("nft", "list", "table", "inet", "ovms_edge") if FIREWALL.exists() else "",
         "config_status": request(url, "GET", "/v1/config"),
         "models": request(url, "GET", "/v3/models"),
         "chat": chat(url, active["servable"], stream=False),

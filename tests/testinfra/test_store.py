@@ -135,6 +135,22 @@ def test_docker_starts_with_the_host(evidence: Evidence, what: str, value: str) 
     assert evidence[what] == value
 
 
+def test_host_says_where_its_gateway_is(evidence: Evidence) -> None:
+    facts = evidence["host_facts"]
+    if facts is not None:  # host_baseline_facts_file
+        assert f":{facts['gateway']['port']}" in evidence["gateway"]["url"]
+
+
+def test_units_are_protected_when_memory_is_out(evidence: Evidence) -> None:
+    assert set(evidence["protection"].values()) <= {"OOMScoreAdjust=-500"}
+
+
+def test_firewall_that_is_written_is_in_force_and_comes_with_the_host(evidence: Evidence) -> None:
+    if evidence["rules"]:  # host_baseline_firewall
+        assert "policy drop" in evidence["rules"]
+        assert evidence["firewall"] == "enabled"
+
+
 def test_node_tool_names_the_release_that_serves(evidence: Evidence) -> None:
     assert evidence["facts"]["active"]["release"] == evidence["active"]["release"]
 

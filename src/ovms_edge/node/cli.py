@@ -26,6 +26,7 @@ _COMMANDS = {
     "serve_command": ("activate", "rollback", "tend", "verify"),
     "status_command": ("status",),
     "doctor_command": ("doctor",),
+    "decommission_command": ("decommission",),
 }
 
 

@@ -77,6 +77,34 @@ class Docker:
         """Return ``docker inspect`` of a container; None if there is none."""
         return self._get_or_none(f"/containers/{quote(name)}/json")
 
+    def containers(self) -> list[dict[str, Any]]:
+        """Return the engine's list of all containers, running or not."""
+        with self._request("GET", self._path("/containers/json", all="1")) as response:
+            return self._list(response)
+
+    def images(self) -> list[dict[str, Any]]:
+        """Return the engine's list of images."""
+        with self._request("GET", self._path("/images/json")) as response:
+            return self._list(response)
+
+    def networks(self) -> list[dict[str, Any]]:
+        """Return the engine's list of networks, without what is in them."""
+        with self._request("GET", self._path("/networks")) as response:
+            return self._list(response)
+
+    def volumes(self) -> list[dict[str, Any]]:
+        """Return the engine's list of volumes."""
+        with self._request("GET", self._path("/volumes")) as response:
+            return self._object(response)["Volumes"] or []
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network that nothing is in."""
+        self._call("DELETE", self._path(f"/networks/{quote(name)}"))
+
+    def remove_image(self, reference: str) -> None:
+        """Take a name off an image, and remove it with its last; refused while a container is of it."""
+        self._call("DELETE", self._path(f"/images/{quote(reference)}"))
+
     def image(self, reference: str) -> dict[str, Any] | None:
         """Return ``docker inspect`` of an image; None if it is not here."""
         return self._get_or_none(f"/images/{quote(reference)}/json")
@@ -232,6 +260,11 @@ class Docker:
             ) from error
         finally:
             connection.close()
+
+    @staticmethod
+    def _list(response: HTTPResponse) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(response.read())
+        return found
 
     @staticmethod
     def _object(response: HTTPResponse) -> dict[str, Any]:
