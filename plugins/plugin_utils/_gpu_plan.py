@@ -258,6 +258,8 @@ def remedy(it: Situation, reboot: list[str]) -> str:
     lacking = [name for name, is_due in (("kernel", unable), ("firmware", missing)) if is_due]
     if lacking:
         packages = " ".join(package for name in lacking for package in parts[name]["packages"])
+        if not any(lacks(it, name) for name in lacking):
+            return f"{packages} is installed: run `apt-get install --reinstall {packages}`, and reboot"
         return f"set intel_gpu_manage_driver to when_needed, or install {packages} and reboot"
     if not it.running_able:
         return (

@@ -207,6 +207,11 @@ def test_a_wedged_gpu_with_its_firmware_missing_gets_it() -> None:
     assert "whose GuC firmware does not run: MISSING" in found["shortcoming"]
 
 
+def test_firmware_that_its_package_has_lost_is_installed_anew_by_hand() -> None:
+    found = plan(host(DEBIAN_13, "6.12.48+deb13-amd64", packages=["firmware-intel-graphics"]))
+    assert found["shortcoming"].endswith("`apt-get install --reinstall firmware-intel-graphics`, and reboot")
+
+
 def test_a_newer_kernel_is_booted_where_it_was_asked_for() -> None:
     kernels = (("7.0.0-44-generic", True), ("6.8.0-31-generic", True))
     installed = ["linux-image-generic-hwe-24.04", "linux-firmware"]
