@@ -245,8 +245,10 @@ def apply_units(units: list[str], files: list[str], new: list[str], check: bool)
 
 
 def unit_name(path: str) -> str | None:
-    """Return the name of the unit that a file defines; None if it defines none."""
-    return path.removeprefix(UNIT_DIRECTORY) if path.startswith(UNIT_DIRECTORY) else None
+    """Return the name of the unit that a file (a drop-in, too) defines; None if it defines none."""
+    if not path.startswith(UNIT_DIRECTORY):
+        return None
+    return path.removeprefix(UNIT_DIRECTORY).partition("/")[0].removesuffix(".d")
 
 
 def apply(
