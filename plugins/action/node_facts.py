@@ -10,12 +10,13 @@ from ansible_collections.ovms.edge.plugins.plugin_utils._node_tool import (
 )
 
 SCHEMA = 2
+_OPTIONS = ("sysfs_root", "state_dir", "docker_root")
 
 
 class ActionModule(NodeToolAction):
     """See the documentation in plugins/modules/node_facts.py."""
 
-    argument_spec: ClassVar[dict[str, Any]] = {"sysfs_root": {"type": "str"}, "state_dir": {"type": "str"}}
+    argument_spec: ClassVar[dict[str, Any]] = {name: {"type": "str"} for name in _OPTIONS}
 
     def answer(self, args: dict[str, Any]) -> dict[str, Any]:
         document = self._facts(args)
@@ -25,7 +26,7 @@ class ActionModule(NodeToolAction):
 
     def _facts(self, args: dict[str, Any]) -> dict[str, Any]:
         options = []
-        for name in ("sysfs_root", "state_dir"):
+        for name in _OPTIONS:
             if args[name]:
                 options += [f"--{name.replace('_', '-')}", args[name]]
         try:

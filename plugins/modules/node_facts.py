@@ -20,6 +20,9 @@ options:
   state_dir:
     description: Where state is kept. What the host's settings say, or C(/var/lib/ovms-edge), if not given.
     type: str
+  docker_root:
+    description: Where Docker Engine should keep its data, and whose disk counts. If left out, where it does.
+    type: str
 extends_documentation_fragment: [ovms.edge.action]
 attributes:
   check_mode:

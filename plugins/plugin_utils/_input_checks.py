@@ -15,11 +15,13 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.ovms.edge.plugins.plugin_utils._openpgp import fingerprint
+from ansible_collections.ovms.edge.plugins.plugin_utils._openpgp import BadKeyError, armored_key, fingerprints
 
 Inputs = Mapping[str, Any]
 
 GATEWAY_NETWORK = "ovms-edge-server"  # of OVMS itself, which ovms-node makes
+
+OLDEST_ENGINE = (20, 10)  # Docker Engine API 1.41, which ovms-node speaks
 
 _CERTIFICATE = r"\s*-----BEGIN CERTIFICATE-----"
 _PRIVATE_KEY = r"\s*-----BEGIN [A-Z ]*PRIVATE KEY-----"
@@ -30,6 +32,9 @@ _IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
 _URL = r"https?://[^/]+$"
 _ROOT_URL = r"(https?|file)://[^@\s]+$"
 _GUC_MOST_MS = 100_000  # what the GuC's policies hold (linux, gt/uc/intel_guc_fwif.h)
+_MIRROR = r"https?://[A-Za-z0-9._-]+(:[0-9]+)?/?$"
+_PROXY = r"https?://([^/@\s\"\\]+@)?[A-Za-z0-9.-]+(:[0-9]+)?/?$"
+_VERSION = r"([0-9]+:)?[0-9]+\.[0-9]+[A-Za-z0-9.+~-]*$"
 _RATE = r"(0|[0-9]+([.][0-9]+)? ?[kMG]bit)$"
 _DAY = r"(mon|tue|wed|thu|fri|sat|sun)"
 _TIME = r"(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
@@ -132,10 +137,12 @@ def _gpu_repository(repository: Inputs) -> Iterator[str]:
     url, wanted = repository.get("url", ""), str(repository.get("fingerprint", "")).replace(" ", "").upper()
     if not _is(url, _ROOT_URL):
         yield f"intel_gpu_runtime_repository has the url {url}; write https://HOST/PATH"
-    found = fingerprint(str(repository.get("key", "")))
-    if found is None:
-        yield "the key of intel_gpu_runtime_repository is no ASCII-armored OpenPGP key; give its text"
-    elif found != wanted:
+    try:
+        found = ", ".join(fingerprints(str(repository.get("key", ""))))
+    except BadKeyError as error:
+        yield f"the key of intel_gpu_runtime_repository {error}; give its ASCII-armored text"
+        return
+    if found != wanted:
         yield (
             f"the key of intel_gpu_runtime_repository has the fingerprint {found}, not {wanted}; "
             "see whose key it is before you trust it"
@@ -161,12 +168,24 @@ def _gpu_timeouts(inputs: Inputs) -> Iterator[str]:
             )
 
 
+def engine_version(text: str) -> tuple[int, ...]:
+    """Return the first two numbers of an engine's version, as the engine or as apt says it."""
+    return tuple(map(int, re.findall(r"[0-9]+", text.partition(":")[2] or text)[:2]))
+
+
 def docker_engine(inputs: Inputs) -> Iterator[str]:
     size, files = inputs["docker_engine_log_max_size"], inputs["docker_engine_log_max_file"]
     if not _is(size, r"[1-9][0-9]*[kmg]$"):
         yield f"docker_engine_log_max_size is {size}; write a number and k, m or g, such as 10m"
     if not _is(files, _WHOLE):
         yield f"docker_engine_log_max_file is {files}; set it to 1 or more"
+    yield from _docker_source(inputs)
+    yield from _docker_network(inputs)
+    root, room = inputs["docker_engine_data_root"], inputs["docker_engine_min_free_gib"]
+    if root is not None and not _is(root, r"/[^\s]+$"):
+        yield f"docker_engine_data_root is {root}; set it to an absolute path, or null for where it is"
+    if not _is(room, _WHOLE):
+        yield f"docker_engine_min_free_gib is {room}; set it to a whole number of GiB, at least 1"
     for registry in inputs["docker_engine_registries"]:
         address = registry.get("address", "")
         if not _is(address, r"[A-Za-z0-9.-]+(:[0-9]+)?$"):
@@ -178,6 +197,62 @@ def docker_engine(inputs: Inputs) -> Iterator[str]:
             yield (f"the ca of registry {address} is no PEM certificate; give the text of its CA certificate")
         if registry.get("username") and not registry.get("password"):
             yield f"registry {address} has a username and no password; give both or neither"
+
+
+def _docker_source(inputs: Inputs) -> Iterator[str]:
+    version, url = inputs["docker_engine_version"], inputs["docker_engine_repository_url"]
+    if version is not None and not _is(version, _VERSION):
+        yield (
+            f"docker_engine_version is {version}; "
+            "write it as apt does (apt-cache madison docker.io docker-ce), or null for what is there"
+        )
+    elif version is not None and engine_version(str(version)) < OLDEST_ENGINE:
+        yield f"docker_engine_version is {version}, and ovms-node needs 20.10 (API 1.41); name a newer one"
+    if inputs["docker_engine_source"] != "docker":
+        return
+    if not _is(url, r"(https?://[^\s/]+|file:/)[^\s]*$"):
+        yield f"docker_engine_repository_url is {url}; write https://HOST/PATH or file:/PATH, to linux/ in it"
+    key, wanted = inputs["docker_engine_repository_key"], inputs["docker_engine_repository_key_fingerprint"]
+    if not key:
+        yield (
+            "docker_engine_source is docker, and docker_engine_repository_key is not set; give the text of "
+            "https://download.docker.com/linux/debian/gpg, or the path of a copy on the controller"
+        )
+        return
+    try:
+        found = fingerprints(armored_key(str(key)))
+    except BadKeyError as error:
+        yield f"docker_engine_repository_key {error}; give an armored OpenPGP public key, or its path"
+        return
+    if set(found) != {str(wanted).replace(" ", "").upper()}:
+        yield (
+            f"docker_engine_repository_key has the fingerprint {', '.join(found)} and "
+            f"docker_engine_repository_key_fingerprint is {wanted}; find out which is right "
+            "from who runs the repository, and set both"
+        )
+
+
+def _docker_network(inputs: Inputs) -> Iterator[str]:
+    for mirror in inputs["docker_engine_registry_mirrors"] or []:
+        if not _is(mirror, _MIRROR):
+            yield (
+                f"docker_engine_registry_mirrors has {mirror}; write https://HOST or https://HOST:PORT "
+                "(its CA belongs into docker_engine_registries)"
+            )
+    proxy = inputs["docker_engine_proxy"]
+    for name in ("http", "https"):
+        # Not the value: it may hold a password.
+        if proxy.get(name) and not _is(proxy[name], _PROXY):
+            yield (
+                f"docker_engine_proxy has an {name} that is no address of a proxy; write "
+                "http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with special characters as %XX"
+            )
+    for host in proxy.get("no_proxy") or []:
+        if not _is(host, r"[A-Za-z0-9.:/*_-]+$"):
+            yield (
+                f"docker_engine_proxy has {host} in no_proxy; "
+                "write a host, a .domain or a network such as 10.0.0.0/8"
+            )
 
 
 def node_agent(inputs: Inputs) -> Iterator[str]:

@@ -136,6 +136,12 @@ def test_units_wait_until_all_files_are_there(systemd: Systemd, tmp_path: Path) 
     assert changes([sent]) == {"tool": "created", "x.timer": "unit"}
 
 
+def test_a_drop_in_is_its_units(systemd: Systemd, tmp_path: Path) -> None:
+    systemd.has("x.timer", **RUNS)
+    assert changes([unit_file(tmp_path, "x.timer.d/more.conf")]) == {"more.conf": "created"}
+    assert systemd.calls == ["daemon-reload"]
+
+
 def test_what_systemd_refuses_is_said(systemd: Systemd, tmp_path: Path) -> None:
     systemd.breaks("Access denied")
     answer = program.apply([unit_file(tmp_path)], False, ["x.timer"])

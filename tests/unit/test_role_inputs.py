@@ -20,7 +20,7 @@ from ansible_collections.ovms.edge.plugins.plugin_utils._role_inputs import (
     problems_of,
     spec_of,
 )
-from tests.unit.test_openpgp import FINGERPRINT, KEY
+from tests.unit.openpgp_keys import ED25519, ED25519_FINGERPRINT
 
 ROOT = Path(__file__).resolve().parents[2]
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"
@@ -44,7 +44,15 @@ def registries(**registry: str) -> dict[str, Any]:
 
 def repository(**option: str) -> dict[str, Any]:
     sound = {"url": "https://a/b", "suites": ["jammy"], "components": ["unified"]}
-    return {"runtime_repository": {**sound, "key": KEY, "fingerprint": FINGERPRINT, **option}}
+    return {"runtime_repository": {**sound, "key": ED25519, "fingerprint": ED25519_FINGERPRINT, **option}}
+
+
+def proxy(**settings: Any) -> dict[str, Any]:
+    return {"proxy": settings}
+
+
+def dockers(**settings: str) -> dict[str, Any]:
+    return {"source": "docker", **settings}
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -87,12 +95,37 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "intel_gpu",
         repository(key="x"),
-        "the key of intel_gpu_runtime_repository is no ASCII-armored OpenPGP key",
+        "the key of intel_gpu_runtime_repository has no whole block of a public key",
     ),
-    ("intel_gpu", repository(fingerprint="00"), f"has the fingerprint {FINGERPRINT}, not 00; see whose key"),
+    (
+        "intel_gpu",
+        repository(fingerprint="00"),
+        f"has the fingerprint {ED25519_FINGERPRINT}, not 00; see whose key",
+    ),
     ("intel_gpu", repository(suite="x"), "intel_gpu_runtime_repository has the option suite, which is none"),
     ("docker_engine", {"log_max_size": "10M"}, "log_max_size is 10M; write a number and k, m or g"),
     ("docker_engine", {"log_max_file": 0}, "log_max_file is 0; set it to 1 or more"),
+    ("docker_engine", {"source": "snap"}, "docker_engine_source"),
+    ("docker_engine", {"version": "latest"}, "docker_engine_version is latest; write it as apt does"),
+    ("docker_engine", {"version": "5:19.03.15~3-0"}, "is 5:19.03.15~3-0, and ovms-node needs 20.10"),
+    (
+        "docker_engine",
+        {"data_root": "docker"},
+        "data_root is docker; set it to an absolute path",
+    ),
+    ("docker_engine", {"min_free_gib": 0}, "min_free_gib is 0; set it to a whole number of GiB"),
+    ("docker_engine", {"registry_mirrors": ["mirror:5000"]}, "registry_mirrors has mirror:5000; write https"),
+    ("docker_engine", proxy(https="proxy:3128"), "docker_engine_proxy has an https that is no address of a"),
+    ("docker_engine", proxy(no_proxy=["a b"]), "docker_engine_proxy has a b in no_proxy; write a host"),
+    ("docker_engine", proxy(htps="http://proxy:3128"), "docker_engine_proxy has the option htps, which is"),
+    (
+        "docker_engine",
+        dockers(),
+        "docker_engine_repository_key is not set; give the text of https://download",
+    ),
+    ("docker_engine", dockers(repository_key="/none"), "docker_engine_repository_key names /none, which the"),
+    ("docker_engine", dockers(repository_key=ED25519), f"has the fingerprint {ED25519_FINGERPRINT} and"),
+    ("docker_engine", dockers(repository_url="download.docker.com"), "_url is download.docker.com; write"),
     ("docker_engine", registries(address="https://depot"), "has the address https://depot; write HOST or"),
     ("docker_engine", registries(address="depot", ca="x"), "the ca of registry depot is no PEM certificate"),
     ("docker_engine", registries(address="depot", username="a"), "registry depot has a username and no"),
@@ -162,6 +195,17 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("host_baseline", {"time_sync": "chrony", "time_servers": ["ntp.example"], "journal_max_use": ""}),
     ("docker_engine", registries(address="depot:5000", ca=CERTIFICATE, username="a", password="b")),
     ("docker_engine", registries(address="depot", ca="")),
+    ("docker_engine", {"version": "5:28.0.1-1~debian.12~bookworm", "hold": "no", "registry_mirrors": []}),
+    ("docker_engine", {"version": None, "data_root": None, "registry_mirrors": ["https://mirror:5000/"]}),
+    ("docker_engine", proxy(http="http://clerk:a%40b@proxy:3128", no_proxy=["10.0.0.0/8", ".example"])),
+    (
+        "docker_engine",
+        dockers(
+            repository_key=ED25519,
+            repository_key_fingerprint=ED25519_FINGERPRINT.lower(),
+            repository_url="file:/srv/mirror",
+        ),
+    ),
     ("node_agent", mirrors(url="http://a:5000", ca=CERTIFICATE)),
     ("node_agent", {"transfer_schedule": [WINDOW, {**WINDOW, "days": "mon-fri, sun", "rate": "0"}]}),
     ("node_agent", {"transfer_rate": "1.5 Gbit", "textfile_directory": None, "releases_kept": "3"}),

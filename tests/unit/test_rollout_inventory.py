@@ -331,7 +331,8 @@ def test_a_table_of_stores_takes_little_time_and_memory(tmp_path: Path) -> None:
         "from ovms_edge.rollout.inventory import load_stores\n"
         "assert len(load_stores(sys.argv[1], 'stores')) == 20_000\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)\n"
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM:'))\n"  # maxrss has ours
+        "print(used.ru_utime + used.ru_stime, int(peak.split()[1]) / 1024)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)

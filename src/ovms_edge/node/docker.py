@@ -55,9 +55,9 @@ class Docker:
         with self._request("GET", "/version", timeout=timeout) as response:
             return self._object(response)
 
-    def info(self) -> dict[str, Any]:
-        """Return ``docker info``."""
-        with self._request("GET", self._path("/info")) as response:
+    def info(self, timeout: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
+        """Return the engine's own ``/info``; raises EdgeError if it does not run."""
+        with self._request("GET", "/info", timeout=timeout) as response:
             return self._object(response)
 
     def wait_until_it_runs(self, seconds: float) -> None:

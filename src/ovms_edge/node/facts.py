@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import ovms_edge
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.docker import Docker
+from ovms_edge.node.engine_facts import engine_facts
 from ovms_edge.node.gateway import Gateway, load_gateway
 from ovms_edge.node.gpu import find_gpu
 from ovms_edge.node.gpu_driver import find_driver
@@ -27,7 +27,9 @@ from ovms_edge.ovms.client import OvmsClient
 _QUICK_SECONDS = 0.3
 
 
-def collect_facts(state_dir: Path, sysfs_root: Path, gateway_file: Path) -> dict[str, Any]:
+def collect_facts(
+    state_dir: Path, sysfs_root: Path, gateway_file: Path, docker_root: Path | None = None
+) -> dict[str, Any]:
     """Return the document of docs/contracts.md. Sizes in bytes; works with nothing installed."""
     paths = StatePaths(state_dir)
     total, available = memory_bytes()
@@ -53,7 +55,7 @@ def collect_facts(state_dir: Path, sysfs_root: Path, gateway_file: Path) -> dict
         "clock": {"utc": utc_now(), "synchronized": clock_synchronized()},
         "gpu": asdict(gpu) | {"verdict": gpu.verdict} if gpu else None,
         "gpu_driver": asdict(find_driver(gpu.pci_address, sysfs_root)) if gpu and gpu.supported else None,
-        "docker": _docker(docker),
+        "docker": engine_facts(docker, docker_root),
         "releases": release_facts(paths),
         "active": _deployment(state.active),
         "previous": _deployment(state.previous),
@@ -110,13 +112,6 @@ def server_facts(docker: Docker, gateway: Gateway | None, active: Deployment | N
     except EdgeError:
         return facts
     return facts if entry is None else facts | {"state": entry.state, "error_code": entry.error_code}
-
-
-def _docker(docker: Docker) -> dict[str, Any]:
-    try:
-        return {"installed": True, "running": True, "version": docker.version(_QUICK_SECONDS)["Version"]}
-    except EdgeError:
-        return {"installed": shutil.which("dockerd") is not None, "running": False, "version": None}
 
 
 def _deployment(deployment: Deployment | None) -> dict[str, str] | None:

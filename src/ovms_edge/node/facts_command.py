@@ -17,6 +17,7 @@ def add_commands(parsers: Parsers) -> None:
     facts = parsers.commands.add_parser("facts", parents=[parsers.common], help="what this node is and has")
     facts.add_argument("--sysfs-root", type=Path, metavar="DIR")
     facts.add_argument("--state-dir", type=Path, metavar="DIR")
+    facts.add_argument("--docker-root", type=Path, metavar="DIR")
     facts.set_defaults(run=_facts, text=facts_text)
 
 
@@ -24,4 +25,6 @@ def _facts(options: argparse.Namespace) -> Document:
     config = load_node_config(options.node_config) if options.node_config.exists() else None
     state_dir = options.state_dir or (config.state_dir if config else STATE_DIR)
     sysfs_root = options.sysfs_root or (config.sysfs_root if config else SYSFS_ROOT)
-    return collect_facts(state_dir, sysfs_root, options.node_config.with_name(GATEWAY_FILE))
+    return collect_facts(
+        state_dir, sysfs_root, options.node_config.with_name(GATEWAY_FILE), options.docker_root
+    )
