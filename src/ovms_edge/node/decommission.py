@@ -51,10 +51,10 @@ def decommission(node_config: Path, check: bool, keep_releases: bool, wait_secon
     was_here = TOOL.exists() or CONFIG_DIRECTORY.exists()
     _stop_units(removal)
     with ExitStack() as stack:
-        if state_dir.is_dir() and not check:
-            # Whoever stages or switches ends first.
-            stack.enter_context(exclusive(paths.lock, wait_seconds))
-            stack.enter_context(exclusive(paths.serve_lock, wait_seconds))
+        # Whoever stages or switches ends first. Where nobody ever did, nothing is made that would have to go.
+        for lock in (paths.lock, paths.serve_lock):
+            if lock.exists() and not check:
+                stack.enter_context(exclusive(lock, wait_seconds))
         engine_needed_by = remove_containers(removal, Docker(), paths)
         remove_state(removal, state_dir, keep_releases)
     restore_files(removal, installed)
