@@ -79,6 +79,14 @@ def test_container_is_in_the_group_of_this_hosts_render_node(evidence: Evidence)
     assert (evidence["container"]["HostConfig"]["GroupAdd"] or None) == wanted
 
 
+def test_gpu_that_serves_is_driven_by_i915_and_its_firmware_runs(evidence: Evidence) -> None:
+    if not evidence["active"]["settings"]["device"].startswith("GPU"):
+        assert not evidence["container"]["HostConfig"]["Devices"]
+        return
+    assert evidence["facts"]["gpu"]["driver"] == "i915"
+    assert evidence["facts"]["gpu_driver"]["guc"] in {"RUNNING", None}  # None: the host does not tell
+
+
 def test_container_reaches_no_devices_but_the_gpus(evidence: Evidence) -> None:
     devices = [device["PathOnHost"] for device in evidence["container"]["HostConfig"]["Devices"] or []]
     assert [device for device in devices if not device.startswith("/dev/dri")] == []

@@ -330,8 +330,9 @@ def test_a_table_of_stores_takes_little_time_and_memory(tmp_path: Path) -> None:
         "import resource, sys\n"
         "from ovms_edge.rollout.inventory import load_stores\n"
         "assert len(load_stores(sys.argv[1], 'stores')) == 20_000\n"
+        # Not ru_maxrss: it begins with that of this process.
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM:'))\n"  # maxrss has ours
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM:'))\n"
         "print(used.ru_utime + used.ru_stime, int(peak.split()[1]) / 1024)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
