@@ -24,9 +24,11 @@ GROUPS = {
         *(
             "tests/e2e/test_site_cache.py",
             "tests/e2e/test_stage_playbook.py",
+            "tests/testinfra/docker_engine/test_docker_engine.py",
             "tests/testinfra/test_store.py",
         ),
     ),
+    "engine": ("tests/e2e/test_docker_engine.py",),
     "rollouts": ("tests/e2e/test_rollout.py",),
     "faults": ("tests/e2e/test_fleet_faults.py",),
 }

@@ -124,13 +124,19 @@ class SwitchStore(FaultStore):
 @contextmanager
 def lab_store(name: str, inventory: Path) -> Iterator[SwitchStore]:
     """Yield a new store that serves the lab's release; it is removed in the end."""
-    made = ("--debian", "13", "--memory-gib", str(MEMORY_GIB), "--inventory", str(inventory))
-    fault_store.lab("add", name, *made)
-    try:
-        store = SwitchStore(name, inventory, _address(name))
+    with bare_store(name, inventory) as store:
         run = store.playbook("site.yml")
         assert run.status == 0, run.output
         yield store
+
+
+@contextmanager
+def bare_store(name: str, inventory: Path) -> Iterator[SwitchStore]:
+    """Yield a new store that has nothing yet; it is removed in the end."""
+    made = ("--debian", "13", "--memory-gib", str(MEMORY_GIB), "--inventory", str(inventory))
+    fault_store.lab("add", name, *made)
+    try:
+        yield running_store(name, inventory)
     finally:
         fault_store.lab("remove", name)
 

@@ -17,6 +17,6 @@ def test_every_file_of_a_group_is_there() -> None:
 
 def test_what_works_on_the_labs_own_stores_is_one_group() -> None:
     directories = (ROOT / "tests" / name for name in ("contract", "e2e", "testinfra"))
-    files = [file for directory in directories for file in directory.glob("test_*.py")]
+    files = [file for directory in directories for file in directory.rglob("test_*.py")]
     found = {str(file.relative_to(ROOT)) for file in files if OF_THE_LAB.search(file.read_text())}
     assert found == set(GROUPS["inventory/lab"])
