@@ -55,6 +55,10 @@ class Demo:
             Step("verify", "every store answers (verify_fleet.yml)", ("site",), self.verify),
         ]
 
+    def supply(self) -> list[Step]:
+        """Those steps that stores need and that need no store."""
+        return [step for step in self.steps() if step.name not in ("stores", "site", "verify")]
+
     def announcement(self) -> list[str]:
         """What the demo will make on this machine that is not there yet."""
         lines = lab.announcement(self.settings)
