@@ -24,7 +24,17 @@ SUITE = "trixie"
 _KERNEL_SUITE = "bookworm"
 DISK_BYTES = 20 * 1024**3
 _PACKAGES = (
-    *("systemd-sysv", "udev", "dbus", "kmod", "initramfs-tools", "zstd", "openssh-server", "sudo"),
+    *(
+        "systemd-sysv",
+        "udev",
+        "dbus",
+        "kmod",
+        "initramfs-tools",
+        "zstd",
+        "e2fsprogs",
+        "openssh-server",
+        "sudo",
+    ),
     *("python3", "python3-apt", "iproute2", "iptables", "procps"),
     *("grub2-common", "grub-pc-bin", f"linux-image-cloud-amd64/{_KERNEL_SUITE}"),
 )
