@@ -9,7 +9,7 @@ from ansible_collections.ovms.edge.plugins.plugin_utils._node_tool import (
     as_result,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class ActionModule(NodeToolAction):

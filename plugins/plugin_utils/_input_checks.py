@@ -15,6 +15,8 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ansible_collections.ovms.edge.plugins.plugin_utils._openpgp import fingerprint
+
 Inputs = Mapping[str, Any]
 
 GATEWAY_NETWORK = "ovms-edge-server"  # of OVMS itself, which ovms-node makes
@@ -26,6 +28,8 @@ _BY_DIGEST = r"[^@\s]+@sha256:[0-9a-f]{64}$"
 _WHOLE = r"[1-9][0-9]*$"
 _IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
 _URL = r"https?://[^/]+$"
+_ROOT_URL = r"(https?|file)://[^@\s]+$"
+_GUC_MOST_MS = 100_000  # what the GuC's policies hold (linux, gt/uc/intel_guc_fwif.h)
 _RATE = r"(0|[0-9]+([.][0-9]+)? ?[kMG]bit)$"
 _DAY = r"(mon|tue|wed|thu|fri|sat|sun)"
 _TIME = r"(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
@@ -51,6 +55,47 @@ def intel_gpu(inputs: Inputs) -> Iterator[str]:
     root = inputs["intel_gpu_sysfs_root"]
     if not _is(root, "/"):
         yield f"intel_gpu_sysfs_root is {root}; set it to an absolute path such as /sys"
+    mirror = inputs["intel_gpu_mirror"]
+    if mirror is not None and not _is(mirror, _ROOT_URL):
+        yield f"intel_gpu_mirror is {mirror}; write http://HOST/PATH, or null for the host's own sources"
+    if inputs["intel_gpu_runtime_repository"]:
+        yield from _gpu_repository(inputs["intel_gpu_runtime_repository"])
+    if not _is(inputs["intel_gpu_reboot_timeout_seconds"], _WHOLE):
+        yield "intel_gpu_reboot_timeout_seconds is no whole number; set it to 1 or more"
+    yield from _gpu_timeouts(inputs)
+
+
+def _gpu_repository(repository: Inputs) -> Iterator[str]:
+    url, wanted = repository.get("url", ""), str(repository.get("fingerprint", "")).replace(" ", "").upper()
+    if not _is(url, _ROOT_URL):
+        yield f"intel_gpu_runtime_repository has the url {url}; write https://HOST/PATH"
+    found = fingerprint(str(repository.get("key", "")))
+    if found is None:
+        yield "the key of intel_gpu_runtime_repository is no ASCII-armored OpenPGP key; give its text"
+    elif found != wanted:
+        yield (
+            f"the key of intel_gpu_runtime_repository has the fingerprint {found}, not {wanted}; "
+            "see whose key it is before you trust it"
+        )
+
+
+def _gpu_timeouts(inputs: Inputs) -> Iterator[str]:
+    given = {
+        name: value
+        for name in ("intel_gpu_heartbeat_interval_ms", "intel_gpu_preempt_timeout_ms")
+        if (value := inputs[name]) is not None
+    }
+    wrong = [name for name, value in given.items() if not _is(value, _WHOLE) or int(value) > _GUC_MOST_MS]
+    for name in wrong:
+        yield f"{name} is {given[name]}; set it to 1 to {_GUC_MOST_MS} milliseconds, or null for i915's own"
+    # Below that i915 may reset the whole GPU for one engine (linux, gt/intel_engine_heartbeat.c).
+    if len(given) == 2 and not wrong:
+        heartbeat, preempt = (int(value) for value in given.values())
+        if heartbeat < 2 * preempt:
+            yield (
+                f"intel_gpu_heartbeat_interval_ms is {heartbeat}, less than twice "
+                f"intel_gpu_preempt_timeout_ms ({preempt}); set it to {2 * preempt} or more"
+            )
 
 
 def docker_engine(inputs: Inputs) -> Iterator[str]:

@@ -47,15 +47,25 @@ def test_7d60_is_named_as_a_meteor_lake_without_compute(tmp_path: Path, dev: Pat
     assert gpu is not None
     assert (gpu.generation, gpu.supported) == ("meteor-lake", False)
     assert gpu.trouble
-    assert "8086:7d60 is a Meteor Lake that Intel's compute runtime does not support" in gpu.trouble[0]
+    assert "8086:7d60 at 0000:00:02.0 is a Meteor Lake that i915 binds to" in gpu.trouble[0]
+    assert "d28ac15922" in gpu.verdict
 
 
-def test_arrow_lake_is_not_taken_for_meteor_lake(tmp_path: Path, dev: Path) -> None:
-    device(tmp_path, "0000:00:02.0", "7d67")
+@pytest.mark.parametrize("product", ["7d41", "7d51", "7d67", "7dd1"])
+def test_arrow_lake_is_not_taken_for_meteor_lake(tmp_path: Path, dev: Path, product: str) -> None:
+    device(tmp_path, "0000:00:02.0", product)
     gpu = find_gpu(tmp_path, dev)
     assert gpu is not None
-    assert (gpu.generation, gpu.supported) == (None, False)
+    assert (gpu.generation, gpu.supported) == ("arrow-lake", False)
     assert gpu.trouble
+    assert "an Arrow Lake" in gpu.verdict
+
+
+def test_a_gpu_of_another_generation_is_named_as_not_known(tmp_path: Path, dev: Path) -> None:
+    device(tmp_path, "0000:00:02.0", "56a0")
+    gpu = find_gpu(tmp_path, dev)
+    assert gpu is not None
+    assert (gpu.generation, gpu.verdict) == (None, "not a Meteor Lake that is known to work")
 
 
 @pytest.mark.parametrize("lacking", [{"driver": ""}, {"node": ""}])

@@ -20,6 +20,7 @@ from ansible_collections.ovms.edge.plugins.plugin_utils._role_inputs import (
     problems_of,
     spec_of,
 )
+from tests.unit.test_openpgp import FINGERPRINT, KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"
@@ -41,11 +42,41 @@ def registries(**registry: str) -> dict[str, Any]:
     return {"registries": [registry]}
 
 
+def repository(**option: str) -> dict[str, Any]:
+    sound = {"url": "https://a/b", "suites": ["jammy"], "components": ["unified"]}
+    return {"runtime_repository": {**sound, "key": KEY, "fingerprint": FINGERPRINT, **option}}
+
+
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("host_baseline", {"min_memory_gib": 0}, "min_memory_gib is 0; set it to a whole number of GiB"),
     ("host_baseline", {"min_disk_gib": "a lot"}, "min_disk_gib is a lot; set it to a whole number of GiB"),
     ("host_baseline", {"require_time_sync": "perhaps"}, "host_baseline_require_time_sync"),
     ("intel_gpu", {"sysfs_root": "sys"}, "intel_gpu_sysfs_root is sys; set it to an absolute path"),
+    (
+        "intel_gpu",
+        {"manage_driver": "yes"},
+        "intel_gpu_manage_driver must be one of: never, when_needed, always",
+    ),
+    ("intel_gpu", {"ubuntu_kernel": "oem"}, "value of intel_gpu_ubuntu_kernel must be one of: ga, hwe"),
+    ("intel_gpu", {"reboot": True}, "value of intel_gpu_reboot must be one of: never, when_needed"),
+    ("intel_gpu", {"reboot_timeout_seconds": 0}, "reboot_timeout_seconds is no whole number; set it to 1"),
+    ("intel_gpu", {"mirror": "depot/debian"}, "intel_gpu_mirror is depot/debian; write http://HOST/PATH"),
+    ("intel_gpu", {"mirror": "http://a:b@depot"}, "intel_gpu_mirror is http://a:b@depot; write http://HOST"),
+    ("intel_gpu", {"heartbeat_interval_ms": 0}, "heartbeat_interval_ms is 0; set it to 1 to 100000"),
+    ("intel_gpu", {"preempt_timeout_ms": 100_001}, "preempt_timeout_ms is 100001; set it to 1 to 100000"),
+    (
+        "intel_gpu",
+        {"heartbeat_interval_ms": 9999, "preempt_timeout_ms": 5000},
+        "(5000); set it to 10000 or more",
+    ),
+    ("intel_gpu", repository(url="repo"), "repository has the url repo; write https://HOST/PATH"),
+    (
+        "intel_gpu",
+        repository(key="x"),
+        "the key of intel_gpu_runtime_repository is no ASCII-armored OpenPGP key",
+    ),
+    ("intel_gpu", repository(fingerprint="00"), f"has the fingerprint {FINGERPRINT}, not 00; see whose key"),
+    ("intel_gpu", repository(suite="x"), "intel_gpu_runtime_repository has the option suite, which is none"),
     ("docker_engine", {"log_max_size": "10M"}, "log_max_size is 10M; write a number and k, m or g"),
     ("docker_engine", {"log_max_file": 0}, "log_max_file is 0; set it to 1 or more"),
     ("docker_engine", registries(address="https://depot"), "has the address https://depot; write HOST or"),

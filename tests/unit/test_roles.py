@@ -25,7 +25,7 @@ EXAMPLE = "\n".join(
 KEYWORDS = {
     *("name", "when", "register", "changed_when", "failed_when", "check_mode", "no_log", "notify", "until"),
     *("retries", "delay", "loop", "loop_control", "vars", "become", "block", "always", "rescue", "tags"),
-    *("ignore_unreachable", "delegate_to", "run_once", "listen", "timeout"),
+    *("ignore_unreachable", "delegate_to", "run_once", "listen", "timeout", "throttle"),
 }
 
 

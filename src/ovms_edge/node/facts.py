@@ -14,6 +14,7 @@ from ovms_edge.errors import EdgeError
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.gateway import Gateway, load_gateway
 from ovms_edge.node.gpu import find_gpu
+from ovms_edge.node.gpu_driver import find_driver
 from ovms_edge.node.host import clock_synchronized, memory_bytes, os_release
 from ovms_edge.node.output import log, utc_now
 from ovms_edge.node.paths import StatePaths, existing_parent
@@ -37,7 +38,7 @@ def collect_facts(state_dir: Path, sysfs_root: Path, gateway_file: Path) -> dict
     release = os_release()
     return {
         "ok": True,
-        "schema": 1,
+        "schema": 2,
         "tool": {"version": ovms_edge.__version__},
         "os": {
             "id": release.get("ID", ""),
@@ -50,7 +51,8 @@ def collect_facts(state_dir: Path, sysfs_root: Path, gateway_file: Path) -> dict
         "memory": {"total_bytes": total, "available_bytes": available},
         "disk": disk_facts(state_dir),
         "clock": {"utc": utc_now(), "synchronized": clock_synchronized()},
-        "gpu": asdict(gpu) if gpu else None,
+        "gpu": asdict(gpu) | {"verdict": gpu.verdict} if gpu else None,
+        "gpu_driver": asdict(find_driver(gpu.pci_address, sysfs_root)) if gpu and gpu.supported else None,
         "docker": _docker(docker),
         "releases": release_facts(paths),
         "active": _deployment(state.active),

@@ -12,6 +12,7 @@ from pathlib import Path
 METEOR_LAKE = frozenset({"7d40", "7d45", "7d55", "7dd5"})
 # i915 binds it, but compute-runtime dropped it: the host looks right and OpenVINO finds no GPU.
 METEOR_LAKE_WITHOUT_COMPUTE = frozenset({"7d60"})
+ARROW_LAKE = frozenset({"7d41", "7d51", "7d67", "7dd1"})
 _INTEL = "8086"
 _DISPLAY_CLASS = "03"
 
@@ -29,16 +30,26 @@ class Gpu:
     supported: bool
 
     @property
+    def verdict(self) -> str:
+        """What is known of this PCI id."""
+        product = self.pci_id.partition(":")[2]
+        if self.supported:
+            return "a Meteor Lake, supported"
+        if product in METEOR_LAKE_WITHOUT_COMPUTE:
+            return (
+                "a Meteor Lake that i915 binds to, but that Intel's compute runtime does not support "
+                "since 24.26 (compute-runtime commit d28ac15922), so OpenVINO finds no GPU"
+            )
+        if product in ARROW_LAKE:
+            return "an Arrow Lake, not a Meteor Lake that is known to work"
+        return "not a Meteor Lake that is known to work"
+
+    @property
     def trouble(self) -> tuple[str, str] | None:
         """Reason and remedy, if OVMS cannot use this GPU."""
-        if self.pci_id.partition(":")[2] in METEOR_LAKE_WITHOUT_COMPUTE:
-            return (
-                f"GPU {self.pci_id} is a Meteor Lake that Intel's compute runtime does not support",
-                "set device to CPU, or use a host with one of 8086:" + ", 8086:".join(sorted(METEOR_LAKE)),
-            )
         if not self.supported:
             return (
-                f"GPU {self.pci_id} at {self.pci_address} is not a Meteor Lake that is known to work",
+                f"GPU {self.pci_id} at {self.pci_address} is {self.verdict}",
                 "set device to CPU, or use a host with one of 8086:" + ", 8086:".join(sorted(METEOR_LAKE)),
             )
         if self.driver is None or self.render_node is None or self.render_gid is None:
@@ -73,9 +84,15 @@ def _read(device: Path, dev_root: Path) -> Gpu | None:
         driver=_driver(device / "uevent"),
         render_node=str(render_node) if render_node else None,
         render_gid=render_node.stat().st_gid if render_node else None,
-        generation="meteor-lake" if product in METEOR_LAKE | METEOR_LAKE_WITHOUT_COMPUTE else None,
+        generation=_generation(product),
         supported=product in METEOR_LAKE,
     )
+
+
+def _generation(product: str) -> str | None:
+    if product in METEOR_LAKE | METEOR_LAKE_WITHOUT_COMPUTE:
+        return "meteor-lake"
+    return "arrow-lake" if product in ARROW_LAKE else None
 
 
 def _hex_id(path: Path) -> str:
