@@ -70,7 +70,9 @@ def test_inventory_checks_the_host_key_and_lets_the_role_reboot(settings: Settin
     assert str(settings.project) not in group
 
 
-@pytest.mark.parametrize("text", ["", "no number", str(os.getpid())])
+@pytest.mark.parametrize(
+    "text", ["", "no number", str(os.getpid())], ids=["empty", "no number", "this process"]
+)
 def test_a_process_that_is_not_our_qemu_is_not_ended(settings: Settings, console: Console, text: str) -> None:
     files.write(place.pid_file(settings), text)
     assert machine.running(settings) is None
