@@ -9,7 +9,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses 8
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule bench bench-switch lock clean
+.PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule test-vm bench bench-switch lock clean
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -58,6 +58,11 @@ lab-tests: venv ## Contract, end-to-end and testinfra tests on the running lab
 
 molecule: venv node-tool ## The default Molecule scenario on a lab store of its own
 	@$(BIN)/molecule test
+
+test-vm: ## A store from its bare disk to serving, on a real kernel with real reboots (QEMU; before a release)
+	@lab/demo --supply
+	@$(MAKE) --no-print-directory node-tool
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest --durations 12 tests/vm
 
 bench: venv ## Controller CPU per store, on the running lab
 	@$(BIN)/python benchmarks/controller_cost.py

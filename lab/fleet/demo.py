@@ -17,13 +17,15 @@ from .shell import run
 from .steps import Step
 
 STORES = 3
+_WITH_STORES = ("stores", "site", "verify")
 
 
 @dataclass(frozen=True)
 class Demo:
-    """The steps of `make demo` in one checkout."""
+    """The steps of `make demo` in one checkout; ``supply_only``: what stores need, without one."""
 
     settings: Settings
+    supply_only: bool = False
 
     @property
     def python(self) -> Path:
@@ -39,7 +41,7 @@ class Demo:
         return [Path.home() / ".ansible" / name for name in ("cp", "tmp")]
 
     def steps(self) -> list[Step]:
-        return [
+        steps = [
             Step("machine", "packages and Docker engine", (), self._logged(self.machine)),
             Step("images", "container images", ("machine",), self._logged(self.images)),
             Step("venv", "Python environment", ("machine",), self.venv),
@@ -54,6 +56,7 @@ class Demo:
             ),
             Step("verify", "every store answers (verify_fleet.yml)", ("site",), self.verify),
         ]
+        return [step for step in steps if not (self.supply_only and step.name in _WITH_STORES)]
 
     def announcement(self) -> list[str]:
         """What the demo will make on this machine that is not there yet."""
@@ -62,7 +65,7 @@ class Demo:
             lines.append("make the Python environment .venv (torch, OpenVINO, Ansible and others from PyPI)")
         if shutil.which("ansible-playbook") is None:
             lines.append(f"link ansible-playbook to {self.link}")
-        if not store.known(self.settings):
+        if not self.supply_only and not store.known(self.settings):
             lines.append(
                 f"start {STORES} stores and a depot as containers, on the network {self.settings.subnet}"
                 " (a bridge, with rules in iptables)"

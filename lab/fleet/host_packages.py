@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,17 +47,18 @@ def needs(base: str, docker_packages: tuple[str, ...]) -> list[Need]:
 
 def missing(settings: Settings) -> list[str]:
     """Packages to ask apt for, in a stable order."""
-    packages = [
-        package
-        for need in needs(settings.base, _docker_packages())
-        if shutil.which(need.program) is None
-        for package in need.packages
-    ]
+    packages = missing_for(needs(settings.base, _docker_packages()))
     # python3 -m venv wants the version's own package, which the unversioned name pulls in.
     if not succeeds([sys.executable, "-c", "import ensurepip"]):
         packages.append("python3-venv")
     if _apparmor_enabled() and shutil.which("apparmor_parser") is None:
         packages.append("apparmor")
+    return list(dict.fromkeys(packages))
+
+
+def missing_for(listed: Iterable[Need]) -> list[str]:
+    """The packages of those programs that are not there, each once."""
+    packages = (package for need in listed if shutil.which(need.program) is None for package in need.packages)
     return list(dict.fromkeys(packages))
 
 

@@ -22,7 +22,7 @@ from .shell import run, tail
 
 SUITES = {"12": "bookworm", "13": "trixie"}
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
-_BOOTSTRAP = (
+BOOTSTRAP = (
     "--variant=minbase",
     "--include=ca-certificates",
     '--aptopt=Acquire::Languages "none"',
@@ -77,7 +77,7 @@ def inputs(settings: Settings) -> dict[str, str]:
     digests: dict[str, str] = {}
     for image in catalogue(settings):
         if image.context is None:
-            parts = [image.base, settings.base, *(_BOOTSTRAP if settings.base == "mmdebstrap" else ())]
+            parts = [image.base, settings.base, *(BOOTSTRAP if settings.base == "mmdebstrap" else ())]
         else:
             parts = [digests[image.base], tree_digest(settings.project / "lab" / "images" / image.context)]
         digests[image.tag] = hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -166,7 +166,7 @@ def _bootstrap(image: Image, labels: list[str], log: Path) -> None:
     with (
         log.open("w") as output,
         subprocess.Popen(
-            ["mmdebstrap", *_BOOTSTRAP, image.base, "-", *apt_sources(image.base)],
+            ["mmdebstrap", *BOOTSTRAP, image.base, "-", *apt_sources(image.base)],
             stdout=subprocess.PIPE,
             stderr=output,
         ) as bootstrap,

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.vm import life as vm
 from ovms_edge.errors import EdgeError
 
 from . import containers, depot, engine, host_packages, images, inventory, made, standin, store
@@ -16,6 +17,7 @@ from .settings import Settings
 
 def down(settings: Settings, console: Console) -> None:
     """Remove stores, depot and network. Images, keys, model and the depot's data stay."""
+    _remove_machine(settings, console)
     if engine.answers():
         names = containers.states(settings)
         if names:
@@ -47,6 +49,7 @@ def engine_may_hold_ours(settings: Settings) -> bool:
 
 def down_all(settings: Settings, console: Console) -> None:
     """``down``, and everything else that the lab ever made or installed on this machine. Can be repeated."""
+    _remove_machine(settings, console)
     # Where systemd runs, the package starts the engine as it is installed.
     ours = engine.started_by_lab(settings) or "docker.io" in host_packages.installed_by_lab(settings)
     if ours and not engine.answers() and shutil.which("dockerd"):
@@ -77,6 +80,12 @@ def down_all(settings: Settings, console: Console) -> None:
     if settings.home.exists():
         shutil.rmtree(settings.home)
         console.say(f"removed {settings.home.relative_to(settings.project)}")
+
+
+def _remove_machine(settings: Settings, console: Console) -> None:
+    """No engine is needed for it."""
+    if vm.remove(settings, console):
+        console.say("removed the virtual machine")
 
 
 def _remove_images_and_volume(settings: Settings, console: Console) -> None:

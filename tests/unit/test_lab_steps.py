@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.fleet.console import Console
+from lab.fleet.demo import Demo
+from lab.fleet.settings import Settings
 from lab.fleet.steps import Runner, Step, StepFailedError, last_line
 from ovms_edge.errors import EdgeError
 
@@ -84,3 +86,12 @@ def test_the_last_line_of_a_log_is_one_that_says_something(tmp_path: Path) -> No
     assert last_line(log) == ""
     log.write_text("TASK [install | Docker] *****\n\n****\n")
     assert last_line(log) == "TASK [install | Docker]"
+
+
+def test_what_stores_need_is_made_without_any_store(tmp_path: Path) -> None:
+    settings = Settings.from_environment(tmp_path, {})
+    names = {step.name for step in Demo(settings).steps()}
+    supply = Demo(settings, supply_only=True).steps()
+    assert names - {step.name for step in supply} == {"stores", "site", "verify"}
+    for step in supply:  # or it would wait for ever
+        assert {step.name for step in supply}.issuperset(step.after)
