@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,11 +71,6 @@ class SwitchStore(FaultStore):
             [ROOT / "lab/lab", "exec", self.name, "sh", "-c", f"cat > {path}.new && mv {path}.new {path}"],
             input=text, cwd=ROOT, text=True, check=True,
         )  # fmt: skip
-
-    def power_off(self) -> None:
-        """End all that runs on the store at once, without a word; ``lab restart`` starts it."""
-        container = f"{os.environ.get('OVMS_LAB_NAME', 'ovms-lab')}-{self.name}"
-        subprocess.run(["docker", "kill", container], check=True, capture_output=True)
 
     def stage(self, ref: ReleaseRef) -> None:
         document = self.node("stage", str(ref))

@@ -63,6 +63,14 @@ def restart_store(store: FaultStore) -> None:
     fault_store.lab("restart", store.name)
 
 
+def cut_power(store: FaultStore) -> None:
+    """The power goes, and leaves zeros where the end of the server's log was not on the disk yet."""
+    path = store.shell(f"docker inspect --format '{{{{.LogPath}}}}' {store.server()}").strip()
+    store.shell(f"head --bytes 4096 /dev/zero >> {path}")
+    store.power_off()
+    fault_store.lab("restart", store.name)
+
+
 SERVER_STARTED = (
     "docker inspect --format {{.State.StartedAt}} $(docker ps --all --quiet --filter name=ovms-vlm)"
 )
@@ -72,6 +80,7 @@ SERVER_STARTED = (
     (kill_server, SERVER_STARTED),
     (kill_engine, "pidof dockerd"),
     (restart_store, "stat --format %Z /proc/1"),
+    (cut_power, "stat --format %Z /proc/1"),
 ])  # fmt: skip
 def test_serves_again_without_a_hand(
     store: FaultStore, fault: Callable[[FaultStore], None], life: str

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.golden import Times, fault_of, lateness_of
 from ovms_edge.node.container import RELEASE_LABEL, SPEC_LABEL
+from ovms_edge.node.devices import logged_devices, unix_time
 from ovms_edge.node.docker import Docker, EngineLostError
 from ovms_edge.node.gate_report import Answered, Check, GateReport, Target
 from ovms_edge.node.gateway import Gateway
@@ -32,8 +32,6 @@ _PATIENT_PART = 0.2
 # How long after its connections broke the engine may still say that a process runs.
 _END_SEEN_SECONDS = 1.0
 _END_POLL_SECONDS = 0.1
-# model_server v2025.4.1, src/modelmanager.cpp: logged once at start, by the devices the container really sees
-_DEVICES_MARK = "Available devices for Open VINO:"
 _SEE_LOG = "see log_tail, or docker logs {}"
 
 
@@ -93,7 +91,7 @@ def log_tail(docker: Docker, container: str) -> list[str]:
 
 def _own_words(docker: Docker, report: GateReport) -> str:
     """Return what OVMS logged of its failure since it started, as the end of a sentence."""
-    since = _unix_time(report.container_started) if report.container_started else "0"
+    since = unix_time(report.container_started) if report.container_started else "0"
     try:
         said = last_error(docker.log_lines(report.target.container, since=since))
     except EdgeError:
@@ -202,22 +200,6 @@ def _check_device(docker: Docker, report: GateReport) -> str:
             "check the render node's group and driver with ovms-node facts, or set device to CPU",
         )
     return f"OVMS sees {', '.join(report.devices)}"
-
-
-def logged_devices(docker: Docker, container: str, started: str) -> tuple[str, ...]:
-    """Return the devices in the log of the run that began at ``started``; none if it was rotated away."""
-    for line in docker.log_lines(container, since=_unix_time(started)):
-        if _DEVICES_MARK in line:
-            names = line.partition(_DEVICES_MARK)[2].split(",")
-            return tuple(name.strip() for name in names if name.strip())
-    return ()
-
-
-def _unix_time(rfc3339: str) -> str:
-    """Return Docker's time (nanoseconds, UTC) as what its log filter takes."""
-    whole, _, fraction = rfc3339.rstrip("Z").partition(".")
-    moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
-    return f"{int(moment.timestamp())}.{fraction or '0'}"
 
 
 def _check_answers(docker: Docker, report: GateReport) -> str:

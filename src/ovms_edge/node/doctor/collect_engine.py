@@ -9,9 +9,9 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.alias import CONTAINER as ALIAS_CONTAINER
+from ovms_edge.node.devices import logged_devices
 from ovms_edge.node.docker import Docker
 from ovms_edge.node.doctor.evidence import EngineEvidence, LogEvidence, ServerEvidence
-from ovms_edge.node.gate import logged_devices
 from ovms_edge.node.gateway import Gateway
 from ovms_edge.node.images import local_image
 from ovms_edge.node.own_words import last_error
