@@ -103,7 +103,8 @@ def _purge(removal: Removal, installed: Installed, names: list[str]) -> None:
         removal.take("package", name)
     if gone and not removal.check:
         before = _services_without_file()
-        _apt("--yes", "purge", *sorted(gone))
+        # Role docker_engine holds the engine's packages.
+        _apt("--yes", "--allow-change-held-packages", "purge", *sorted(gone))
         # Not every package stops what it runs.
         for service in sorted(_services_without_file() - before):
             attempt("systemctl", "stop", service)
