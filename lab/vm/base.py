@@ -78,7 +78,12 @@ def _bootstrap(settings: Settings, root: Path) -> None:
 
 
 def _sources(suite: str) -> list[str]:
-    return images.apt_sources(suite) or [f"deb http://deb.debian.org/debian {suite} main"]
+    found = images.apt_sources(suite)
+    if not found:
+        raise EdgeError(
+            "this host's apt sources name no Debian mirror", "make the virtual store on a Debian host"
+        )
+    return found
 
 
 def _inputs(settings: Settings) -> str:

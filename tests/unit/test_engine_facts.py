@@ -174,7 +174,7 @@ def test_an_engine_that_does_not_run_keeps_its_data_where_its_settings_say(
         ("a.sources", "Types: deb\nURIs: http://mirror.example/docker-ce/linux/ubuntu\n", True),
         ("docker.list", "# deb https://download.docker.com/linux/debian trixie stable", False),
         ("docker.list.save", "deb https://download.docker.com/linux/debian trixie stable", False),
-        ("debian.sources", "URIs: http://deb.debian.org/debian\n", False),
+        ("debian.sources", "URIs: http://mirror.example/debian\n", False),
     ],
 )
 def test_lists_that_have_dockers_repository_are_found(
