@@ -11,6 +11,7 @@ from typing import Any
 
 from ovms_edge.errors import EdgeError
 from ovms_edge.node.docker import Docker
+from ovms_edge.node.dpkg import installed_stanzas
 from ovms_edge.node.paths import existing_parent, free_bytes
 
 _QUICK_SECONDS = 0.3
@@ -64,15 +65,10 @@ def engine_facts(docker: Docker, wanted_root: Path | None = None, host: Path = P
 
 def packages_in(status: str) -> dict[str, dict[str, Any]]:
     """Return version and hold of each of the engine's packages that dpkg's ``status`` has as installed."""
-    found = {}
-    for stanza in status.split("\n\n"):
-        if not stanza.startswith(tuple(f"Package: {name}\n" for name in _PACKAGES)):
-            continue
-        fields = dict(line.partition(": ")[::2] for line in stanza.splitlines() if not line.startswith(" "))
-        want, _, state = fields.get("Status", "").partition(" ")
-        if state == "ok installed":
-            found[fields["Package"]] = {"version": fields["Version"], "held": want == "hold"}
-    return found
+    return {
+        fields["Package"]: {"version": fields["Version"], "held": fields["Status"].startswith("hold ")}
+        for fields in installed_stanzas(status, only=_PACKAGES)
+    }
 
 
 def has_data(root: Path) -> bool:

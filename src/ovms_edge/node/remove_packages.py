@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from ovms_edge.node.dpkg import installed_stanzas
 from ovms_edge.node.installed import Installed
 from ovms_edge.node.removal import Removal, attempt, run
 from ovms_edge.node.remove_engine import is_engine, remove_engine_rest
@@ -23,8 +24,7 @@ _TIME_DAEMONS = frozenset({"systemd-timesyncd", "chrony", "ntpsec"})
 
 def installed_packages(status: str) -> set[str]:
     """Return the names of the packages that dpkg's ``status`` says are installed."""
-    pattern = re.compile(r"^Package: (\S+)\n(?:.+\n)*?Status: \S+ ok installed$", re.MULTILINE)
-    return set(pattern.findall(status))
+    return {fields["Package"] for fields in installed_stanzas(status)}
 
 
 def simulated(output: str) -> set[str]:
@@ -38,10 +38,8 @@ def wanted_by_others(status: str, gone: set[str], before: frozenset[str]) -> set
     What was there before did without it then.
     """
     found: set[str] = set()
-    for block in status.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
-        name = fields.get("Package", "")
-        if not fields.get("Status", "").endswith(" ok installed") or name in gone or name in before:
+    for fields in installed_stanzas(status):
+        if fields["Package"] in gone or fields["Package"] in before:
             continue
         for field in ("Recommends", "Suggests"):
             found |= set(re.findall(r"(?:^|[,|] ?)([a-z0-9][a-z0-9.+-]+)", fields.get(field, "")))
