@@ -35,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
     add = command("add", "one store more")
     add.add_argument("name", metavar="NAME")
     add.add_argument("--debian", choices=("12", "13"))
+    add.add_argument(
+        "--identity",
+        choices=store.IDENTITIES,
+        default="",
+        help="what it says it is (default the Debian that it is)",
+    )
     add.add_argument("--memory-gib", type=positive, metavar="N")
     add.add_argument("--render-gid", type=positive, metavar="N")
     add.add_argument(
@@ -141,6 +147,7 @@ def change(settings: Settings, arguments: argparse.Namespace, console: Console) 
                 arguments.debian,
                 arguments.render_gid,
                 arguments.memory_gib,
+                arguments.identity,
             )
             lab.prepare_stage(settings, console)
             lab.start_stores(settings, [one], console)

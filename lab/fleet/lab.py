@@ -88,7 +88,7 @@ def start_stores(settings: Settings, stores: Iterable[Store], console: Console) 
     def bring_up(one: Store) -> None:
         done = store.start(settings, one, states.get(store.container(settings, one.name)))
         if done:
-            console.say(f"{one.name} {done}: Debian {one.debian}, {one.memory_gib} GiB, {one.address}")
+            console.say(f"{one.name} {done}: {one.system}, {one.memory_gib} GiB, {one.address}")
 
     in_parallel(bring_up, stores)
     store.pin_host_keys(settings)

@@ -18,6 +18,10 @@ from .shell import succeeds, tail, wait_until
 
 # Debian release, render group id, memory in GiB: each store differs from its neighbours on purpose.
 PATTERN = (("12", 992, 16), ("13", 105, 32), ("13", 993, 64))
+# What a Debian store may say it is instead; packages and archive stay Debian's.
+IDENTITIES = {"ubuntu-22.04": "jammy", "ubuntu-24.04": "noble"}
+# As on Ubuntu, its docker.io has the client in it, which is a package of its own from Debian 13 on.
+_DEBIAN_OF_AN_IDENTITY = "12"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?")
 _BOOT_SECONDS = 60.0
 _STOP_SECONDS = 30
@@ -33,6 +37,11 @@ class Store:
     address: str
     inventory: str  # directory of the inventory that it stands in
     host_key: str = ""
+    identity: str = ""  # of IDENTITIES; none for the Debian that it is
+
+    @property
+    def system(self) -> str:
+        return f"Debian {self.debian}" + (f" as {self.identity}" if self.identity else "")
 
 
 def numbered(count: int) -> list[str]:
@@ -75,6 +84,7 @@ def define(
     debian: str | None = None,
     render_gid: int | None = None,
     memory_gib: int | None = None,
+    identity: str = "",
 ) -> Store:
     """Put a store on record, with the first free address; one on record already stays as it is."""
     stores = known(settings)
@@ -89,8 +99,15 @@ def define(
             f"no free address in {settings.subnet}", "remove stores, or set a larger OVMS_LAB_SUBNET"
         )
     usual = pattern(name)
+    nearest = _DEBIAN_OF_AN_IDENTITY if identity else usual[0]
     store = Store(
-        name, debian or usual[0], render_gid or usual[1], memory_gib or usual[2], address, str(inventory)
+        name,
+        debian or nearest,
+        render_gid or usual[1],
+        memory_gib or usual[2],
+        address,
+        str(inventory),
+        identity=identity,
     )
     meminfo.write(directory(settings, name) / "meminfo", store.memory_gib)
     _save(settings, store)
@@ -103,6 +120,8 @@ def start(settings: Settings, store: Store, state: str | None) -> str:
     if state is None:
         _create(settings, store)
         done = "made"
+        if store.identity:
+            _identify(settings, store)
     if state != "running":
         docker("start", container(settings, store.name))
         done = done or "started"
@@ -174,6 +193,19 @@ def _create(settings: Settings, store: Store) -> None:
         "--volume", f"{keys.ssh_key(settings).with_suffix('.pub')}:/etc/ssh/authorized_keys/ansible:ro",
         images.store_image(settings, store.debian),
     )  # fmt: skip
+
+
+def _identify(settings: Settings, store: Store) -> None:
+    """Put another distribution's os-release(5) into the container before its first start."""
+    codename = IDENTITIES[store.identity]
+    version = store.identity.partition("-")[2]
+    path = directory(settings, store.name) / "os-release"
+    files.write(
+        path,
+        f'PRETTY_NAME="Ubuntu {version} LTS"\nNAME="Ubuntu"\nVERSION_ID="{version}"\n'
+        f"VERSION_CODENAME={codename}\nID=ubuntu\nID_LIKE=debian\nUBUNTU_CODENAME={codename}\n",
+    )
+    docker("cp", path, f"{container(settings, store.name)}:/usr/lib/os-release")
 
 
 def _cgroup_v1_options() -> list[str]:
