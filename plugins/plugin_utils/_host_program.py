@@ -74,6 +74,6 @@ def program_of(calls: Sequence[Call]) -> str:
 def ask_host(action: ActionBase, *calls: Call) -> list[dict[str, Any]]:
     """Return what each call returns on the host, all of them asked in one go; raises NoAnswerError."""
     program = program_of(calls)
-    done = action._low_level_execute_command("python3 -", in_data=program)
+    done = action._low_level_execute_command("python3 -", in_data=program.encode())
     answers: list[dict[str, Any]] = parse_answer(done["stdout"], done["stderr"])["answers"]
     return answers

@@ -13,6 +13,7 @@ import shlex
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ansible.module_utils.common.text.converters import to_bytes
 from ansible.plugins.action import ActionBase
 
 TOOL = "/usr/local/bin/ovms-node"
@@ -20,7 +21,7 @@ PACKAGED_TOOL = Path(__file__).resolve().parents[2] / "roles/node_agent/files/ov
 
 _COMMAND_NOT_FOUND = 127
 _SHOWN_STDERR_LINES = 20
-_NO_INPUT = "\n"
+_NO_INPUT = b"\n"
 
 # Runs the zipapp that arrives on standard input, and leaves nothing behind.
 _RUN_FROM_STDIN = (
@@ -132,5 +133,5 @@ class NodeToolAction(ActionBase):
 
     def _execute(self, argv: list[str], stdin: str | bytes | None) -> dict[str, Any]:
         # Never without input: Ansible then asks SSH for a terminal, and log lines would mix with the answer.
-        done = self._low_level_execute_command(command_line(argv), in_data=stdin or _NO_INPUT)
+        done = self._low_level_execute_command(command_line(argv), in_data=to_bytes(stdin or _NO_INPUT))
         return parse_answer(done["rc"], done["stdout"], done["stderr"])

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from ansible_collections.ovms.edge.plugins.plugin_utils._node_tool import (
     command_line,
     parse_answer,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_document_is_returned_as_it_came() -> None:
@@ -66,3 +70,13 @@ def test_a_host_finds_an_id_of_its_own_otherwise(monkeypatch: pytest.MonkeyPatch
     if run is None:
         monkeypatch.delenv("OVMS_EDGE_RUN_ID")
     assert command_line(["ovms-node", "facts"]) == "ovms-node facts"
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["ovms.edge.node_verify"], "ovms-node is not installed"),
+    (["ovms.edge.host_files", "--check", "-a", '{"files": [{"path": "/run/a", "mode": "0644"}]}'], "/run/a"),
+])  # fmt: skip
+def test_it_works_where_the_host_is_the_controller_itself(words: list[str], said: str) -> None:
+    command = [Path(sys.executable).with_name("ansible"), "localhost", "-c", "local", "-m", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said in done.stdout, done.stdout + done.stderr
