@@ -91,6 +91,14 @@ def test_it_serves_again_by_itself_after_a_reboot(store: VirtualStore, site: Run
     assert answer["status"] == 200, answer["body"]
 
 
+def test_it_serves_again_by_itself_after_a_power_cut(store: VirtualStore, site: Run) -> None:
+    before = store.boot()
+    assert store.power_cut().boot_id != before.boot_id
+    assert store.wait_until_serving()["ok"]
+    answer = evidence.chat(store.gateway, store.facts()["active"]["servable"], stream=False)
+    assert answer["status"] == 200, answer["body"]
+
+
 def test_the_testinfra_suite_passes_on_it(store: VirtualStore, site: Run) -> None:
     hosts = "ansible://stores?force_ansible=True&sudo=True"
     done = subprocess.run(

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lab.fleet.console import Console
 from lab.fleet.settings import Settings
-from lab.vm import machine, place
+from lab.vm import life, machine, place
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVING_SECONDS = 900.0
@@ -68,6 +69,13 @@ class VirtualStore:
         before = self.boot()
         self.shell("systemd-run --quiet --on-active=1 systemctl reboot")
         return self._wait(lambda: self._another_boot(before), _REBOOT_SECONDS, "no other boot")
+
+    def power_cut(self) -> Boot:
+        """Pull its plug and put it in again; returns the boot that followed."""
+        console = Console()
+        life.stop(self.settings, console)
+        life.start(self.settings, console)
+        return self.boot()
 
     def wait_until_serving(self) -> dict[str, Any]:
         """Return what the gate says once it passes."""
