@@ -23,6 +23,7 @@ HOST_FACTS = Path("/etc/ansible/facts.d/ovms_edge.fact")
 # Those that host_baseline protects, if it is asked to.
 OOM_DROP_IN = "/etc/systemd/system/{unit}.d/ovms-edge-oom.conf"
 PROTECTED = ("ssh.service", "ovms-edge-gateway.service", "ovms-edge-tend.service")
+LOADED = "LoadState=loaded"
 FIREWALL, FIREWALL_UNIT = Path("/etc/ovms-edge/firewall.nft"), "ovms-edge-firewall.service"
 UNITS = ("ovms-edge-gateway.service", "ovms-edge-tend.timer")
 LOG_LINES = 40
@@ -41,10 +42,20 @@ def file_facts(path: Path) -> dict[str, Any] | None:
     return {"uid": found.st_uid, "gid": found.st_gid, "mode": f"{found.st_mode & 0o7777:04o}"}
 
 
+def render_nodes() -> list[tuple[str, int, str]]:
+    """Return each node's path, group id, and the group's name if it has one."""
+    nodes = [(str(path), path.stat().st_gid) for path in Path("/dev/dri").glob("render*")]
+    return [(path, gid, output("getent", "group", str(gid)).partition(":")[0]) for path, gid in nodes]
+
+
 def protection() -> dict[str, str]:
-    """Return the score that systemd gives each unit that has our drop-in."""
-    units = [unit for unit in PROTECTED if Path(OOM_DROP_IN.format(unit=unit)).exists()]
-    return {unit: output("systemctl", "show", "--property=OOMScoreAdjust", unit).strip() for unit in units}
+    """Return the score that systemd gives each unit that is there and has our drop-in."""
+    shown = {
+        unit: output("systemctl", "show", "--property=LoadState,OOMScoreAdjust", unit).split()
+        for unit in PROTECTED
+        if Path(OOM_DROP_IN.format(unit=unit)).exists()
+    }
+    return {unit: next(iter(set(lines) - {LOADED})) for unit, lines in shown.items() if LOADED in lines}
 
 
 def red_png(size: int = 64) -> bytes:
@@ -99,8 +110,10 @@ def chat(url: str, servable: str, stream: bool) -> dict[str, Any]:
 
 
 def inspect(container: str) -> dict[str, Any] | None:
-    found: list[dict[str, Any]] = json.loads(output("docker", "inspect", container) or "[]")
-    return found[0] if found else None
+    if container not in containers():
+        return None
+    found: list[dict[str, Any]] = json.loads(output("docker", "inspect", container))
+    return found[0]
 
 
 def containers() -> list[str]:
@@ -146,36 +159,67 @@ def release_modes(releases: Path) -> list[str]:
     return sorted({f"{kind} {found.st_uid} {found.st_mode & 0o7777:04o}" for kind, found in kinds})
 
 
-def collect(paths: list[str]) -> dict[str, Any]:
-    config = json.loads(NODE_CONFIG.read_text())
-    state_dir = Path(config["state_dir"])
-    active = json.loads((state_dir / "state.json").read_text())["active"]
-    gateway = json.loads(GATEWAY_CONFIG.read_text())
-    container, url = f"ovms-vlm-{active['slot']}", answering_url(gateway, active["slot"])
+def document(path: Path) -> Any:
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def host() -> dict[str, Any]:
+    """What any host has."""
     return {
-        "active": active,
-        "gateway": gateway,
-        "gateway_health": request(gateway["url"], "GET", "/health"),
-        "route": Path(gateway["route_file"]).read_text().strip(),
-        "alias": inspect("ovms-edge-alias"),
-        "containers": containers(),
-        "facts": json.loads(output("/usr/local/bin/ovms-node", "facts", "--json")),
-        "files": {path: file_facts(Path(path.format(state_dir=state_dir))) for path in paths},
-        "release_modes": release_modes(state_dir / "releases"),
-        "container": inspect(container),
-        "network": json.loads(output("docker", "network", "inspect", gateway["network"]))[0],
-        "docker_enabled": output("systemctl", "is-enabled", "docker.service").strip(),
-        "docker_active": output("systemctl", "is-active", "docker.service").strip(),
         "units": {unit: output("systemctl", "is-active", unit).strip() for unit in UNITS},
-        "host_facts": json.loads(HOST_FACTS.read_text()) if HOST_FACTS.exists() else None,
+        "host_facts": document(HOST_FACTS),
+        "journald": output("systemd-analyze", "cat-config", "systemd/journald.conf"),
         "protection": protection(),
         "firewall": output("systemctl", "is-enabled", FIREWALL_UNIT).strip(),
         "rules": output("nft", "list", "table", "inet", "ovms_edge") if FIREWALL.exists() else "",
+        "render_nodes": render_nodes(),
+        "passwords": len(passwords()),
+    }
+
+
+def node(state_dir: Path) -> dict[str, Any]:
+    return {
+        "facts": json.loads(output("/usr/local/bin/ovms-node", "facts", "--json")),
+        "release_modes": release_modes(state_dir / "releases"),
+    }
+
+
+def gateway(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "gateway": settings,
+        "gateway_health": request(settings["url"], "GET", "/health"),
+    }
+
+
+def server(active: dict[str, Any], state_dir: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    container, url = f"ovms-vlm-{active['slot']}", answering_url(settings, active["slot"])
+    return {
+        "active": active,
+        "route": Path(settings["route_file"]).read_text().strip(),
+        "containers": containers(),
+        "container": inspect(container),
+        "alias": inspect("ovms-edge-alias"),
+        "network": json.loads(output("docker", "network", "inspect", settings["network"]))[0],
         "config_status": request(url, "GET", "/v1/config"),
         "models": request(url, "GET", "/v3/models"),
         "chat": chat(url, active["servable"], stream=False),
         "chat_streamed": chat(url, active["servable"], stream=True),
         "secret_in": places_with_secrets(container, state_dir),
-        "passwords": len(passwords()),
         "log": output("docker", "logs", "--tail", str(LOG_LINES), container),
     }
+
+
+def collect(paths: list[str]) -> dict[str, Any]:
+    """Return what this host shows, part by part as far as it goes: a scenario of one role has no more."""
+    config, settings = document(NODE_CONFIG), document(GATEWAY_CONFIG)
+    state_dir = Path(config["state_dir"]) if config else Path("/var/lib/ovms-edge")
+    active = (document(state_dir / "state.json") or {}).get("active")
+    found = host()
+    found["files"] = {path: file_facts(Path(path.format(state_dir=state_dir))) for path in paths}
+    if config:
+        found |= node(state_dir)
+    if settings:
+        found |= gateway(settings)
+    if active:
+        found |= server(active, state_dir, settings)
+    return found

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from tests.testinfra.paths import FILES, assert_owner_and_mode
+
 pytestmark = pytest.mark.lab
 
 # Used where --hosts names no others.
@@ -17,7 +19,7 @@ Evidence = dict[str, Any]
 
 # One program and one call; standard library only (3.10+).
 COLLECT = """\
-import http.client, json, os, pathlib, socket, stat, subprocess
+import http.client, json, pathlib, socket, subprocess
 
 def said(*argv):
     return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False).stdout.split()
@@ -26,8 +28,6 @@ connection = http.client.HTTPConnection("localhost")
 connection.sock = socket.socket(socket.AF_UNIX)
 connection.sock.connect("/run/docker.sock")
 connection.request("GET", "/info")
-daemon = pathlib.Path("/etc/docker/daemon.json")
-found = os.stat(daemon)
 packages = ("docker.io", "docker-cli", "docker-ce", "docker-ce-cli", "containerd.io")
 states = dict(line.split() for line in subprocess.run(
     ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Abbrev}\\n", *packages],
@@ -35,8 +35,7 @@ states = dict(line.split() for line in subprocess.run(
 ).stdout.splitlines())
 print("\\n" + json.dumps({
     "info": json.loads(connection.getresponse().read()),
-    "daemon": json.loads(daemon.read_text()),
-    "daemon_owner": [found.st_uid, found.st_gid, f"{stat.S_IMODE(found.st_mode):04o}"],
+    "daemon": json.loads(pathlib.Path("/etc/docker/daemon.json").read_text()),
     "enabled": said("systemctl", "is-enabled", "docker.service"),
     "active": said("systemctl", "is-active", "docker.service"),
     "journal": subprocess.run(
@@ -83,8 +82,9 @@ def test_logs_of_new_containers_are_limited(engine: Evidence, option: str) -> No
     assert engine["daemon"]["log-opts"][option]
 
 
-def test_anyone_may_read_its_settings_and_root_alone_writes_them(engine: Evidence) -> None:
-    assert engine["daemon_owner"] == [0, 0, "0644"]
+@pytest.mark.parametrize("path", FILES["docker_engine"])
+def test_file_has_its_owner_and_mode(evidence: Evidence, path: str) -> None:
+    assert_owner_and_mode(evidence, path)
 
 
 def test_its_packages_are_whole_and_held(engine: Evidence) -> None:

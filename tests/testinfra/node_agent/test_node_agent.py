@@ -1,0 +1,29 @@
+"""The node tool as role ``node_agent`` leaves it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.testinfra.paths import FILES, assert_owner_and_mode
+
+pytestmark = pytest.mark.lab
+
+# Used where --hosts names no others.
+testinfra_hosts = ["ansible://stores?force_ansible=True&sudo=True"]
+
+Evidence = dict[str, Any]
+
+
+@pytest.mark.parametrize("path", FILES["node_agent"])
+def test_file_has_its_owner_and_mode(evidence: Evidence, path: str) -> None:
+    assert_owner_and_mode(evidence, path)
+
+
+def test_it_runs_by_itself(evidence: Evidence) -> None:
+    assert evidence["units"]["ovms-edge-tend.timer"] == "active"
+
+
+def test_it_answers(evidence: Evidence) -> None:
+    assert evidence["facts"]["ok"], evidence["facts"]
