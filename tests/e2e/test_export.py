@@ -1,8 +1,8 @@
 """The tiny model through the real optimum-intel, nncf and OpenVINO: the code that a 7B model takes.
 
 EXPORT_PYTHON names the Python that has the packages of ovms-service/export_requirements.txt (default: this
-one). Each export takes about 10 s on two cores. test_export_install.py
-installs those requirements.
+one). Each export takes about 10 s on two cores, so one is killed at eight random moments, and at thirty with
+OVMS_EDGE_ALL_FAULTS=1. test_export_install.py installs those requirements.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ovms_edge.ovms.ir import QWEN2_5_VL_MODELS, check_ir, read_constants
 
 ROOT = Path(__file__).parents[2]
 PYTHON = os.environ.get("EXPORT_PYTHON", sys.executable)
+KILLS = 30 if os.environ.get("OVMS_EDGE_ALL_FAULTS") == "1" else 8
 GRAPH_ARGUMENTS = ("--target_device", "CPU", "--cache_size", "1", "--max_num_seqs", "1")
 
 GENERATE = """\
@@ -211,7 +212,7 @@ def test_text_model_answers_alone_and_with_its_draft_model(text_source: Path, tm
     assert with_draft.strip()
 
 
-def test_kill_at_thirty_random_moments_leaves_the_old_model_or_none_and_the_next_run_completes(
+def test_kill_at_random_moments_leaves_the_old_model_or_none_and_the_next_run_completes(
     text_source: Path, tmp_path: Path
 ) -> None:
     seed = random.randrange(2**32)  # noqa: S311
@@ -228,7 +229,7 @@ def test_kill_at_thirty_random_moments_leaves_the_old_model_or_none_and_the_next
     started = time.monotonic()
     assert run(of_format(formats[0])).returncode == 0
     duration = time.monotonic() - started
-    for attempt in range(30):
+    for attempt in range(KILLS):
         former, new = formats[attempt % 2], formats[(attempt + 1) % 2]
         with_former = attempt % 4 < 2
         if not with_former:
