@@ -9,7 +9,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses 8
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule test-vm bench bench-switch lock clean
+.PHONY: help demo down test venv node-tool lint unit format role-docs lab-tests molecule molecule-roles test-vm bench bench-switch lock clean
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,8 +56,11 @@ role-docs: venv ## Rewrite the input tables of the role READMEs, and the doctor'
 lab-tests: venv ## Contract, end-to-end and testinfra tests on the running lab
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 tests/contract tests/e2e tests/testinfra
 
-molecule: venv node-tool ## The default Molecule scenario on a lab store of its own
-	@$(BIN)/molecule test
+molecule: venv node-tool ## Molecule: all of site.yml on every system, with other values, an upgrade, a rollback
+	@tools/molecule default full upgrade rollback
+
+molecule-roles: venv node-tool ## Molecule: each role by itself on every system (before a release)
+	@OVMS_EDGE_SYSTEMS="debian-12 debian-13 ubuntu-22.04 ubuntu-24.04" tools/molecule $(notdir $(wildcard roles/*))
 
 test-vm: ## A store from its bare disk to serving, on a real kernel with real reboots (QEMU; before a release)
 	@lab/demo --supply
