@@ -196,10 +196,26 @@ def test_decommissioning_has_to_be_meant(converged: Converged) -> None:
     assert converged.store.ask("verify")["ok"]
 
 
+# All of it at once, apt and dpkg too, with one package removed and those that came with it still there.
+KILLED_AMID_APT = """
+setsid ovms-node decommission >/run/lock/said 2>&1 &
+deadline=$(($(date +%s) + 120))
+while dpkg-query --show --showformat '${db:Status-Status}' docker.io | grep -q -e ^installed -e ^half; do
+  [ "$(date +%s)" -lt "$deadline" ] && kill -0 $! || { cat /run/lock/said; exit 1; }
+  sleep 0.02
+done
+kill -9 -$!
+dpkg-query --show --showformat '${Package} ${db:Status-Status}\n' docker.io containerd runc
+rm /run/lock/said
+"""
+
+
 def test_a_decommissioned_store_is_as_it_was(converged: Converged) -> None:
     dry = converged.store.playbook("playbooks/decommission.yml", "--check")
     assert changed(dry) == 1
     assert converged.store.ask("verify")["ok"]
+    packages = converged.store.shell(KILLED_AMID_APT)
+    assert "runc installed\n" in packages, packages
     run = converged.store.playbook("playbooks/decommission.yml", decommission_confirm=NAME)
     assert changed(run) == 1
     after = picture(converged.store)

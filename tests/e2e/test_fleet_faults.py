@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from ovms_edge.manifest import ReleaseRef
-from tests.e2e import fault_store
+from tests.e2e import fault_store, reboot
 from tests.e2e.fault_store import FaultStore, Run
+from tests.e2e.switch_store import SwitchStore, running_store
 
 pytestmark = pytest.mark.lab
 
@@ -22,17 +23,18 @@ SMALL_DISK = "/mnt/small"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultStore]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwitchStore]:
     """A store of its own, brought from bare to serving once."""
-    found = FaultStore("fault-tests", tmp_path_factory.mktemp("inventory"))
+    name, inventory = "fault-tests", tmp_path_factory.mktemp("inventory")
     made = ("--debian", "12", "--memory-gib", str(MEMORY_GIB), "--render-gid", "991")
-    fault_store.lab("add", found.name, *made, "--inventory", str(found.inventory))
+    fault_store.lab("add", name, *made, "--inventory", str(inventory))
     try:
+        found = running_store(name, inventory)
         run = found.playbook("site.yml")
         assert run.status == 0, run.output
         yield found
     finally:
-        fault_store.lab("remove", found.name)
+        fault_store.lab("remove", name)
 
 
 @pytest.fixture
@@ -59,18 +61,6 @@ def kill_engine(store: FaultStore) -> None:
     store.shell("kill -9 $(pidof dockerd)")
 
 
-def restart_store(store: FaultStore) -> None:
-    fault_store.lab("restart", store.name)
-
-
-def cut_power(store: FaultStore) -> None:
-    """The power goes, and leaves zeros where the end of the server's log was not on the disk yet."""
-    path = store.shell(f"docker inspect --format '{{{{.LogPath}}}}' {store.server()}").strip()
-    store.shell(f"head --bytes 4096 /dev/zero >> {path}")
-    store.power_off()
-    fault_store.lab("restart", store.name)
-
-
 SERVER_STARTED = (
     "docker inspect --format {{.State.StartedAt}} $(docker ps --all --quiet --filter name=ovms-vlm)"
 )
@@ -79,8 +69,6 @@ SERVER_STARTED = (
 @pytest.mark.parametrize(("fault", "life"), [
     (kill_server, SERVER_STARTED),
     (kill_engine, "pidof dockerd"),
-    (restart_store, "stat --format %Z /proc/1"),
-    (cut_power, "stat --format %Z /proc/1"),
 ])  # fmt: skip
 def test_serves_again_without_a_hand(
     store: FaultStore, fault: Callable[[FaultStore], None], life: str
@@ -92,6 +80,18 @@ def test_serves_again_without_a_hand(
     after = store.serving()
     assert (after.container, after.active) == (before.container, before.active)
     assert document["release"] == before.active["release"]
+
+
+@pytest.mark.parametrize("goes_down", [reboot.restart, reboot.cut_power])
+def test_a_host_that_went_down_under_load_serves_the_same_by_itself(
+    store: SwitchStore, goes_down: Callable[[FaultStore], None]
+) -> None:
+    """benchmarks/reboot.py tells what it cost."""
+    down = reboot.under_load(store, goes_down)
+    assert down.kinds.total() > 0, "nothing went down"
+    assert down.served_the_same, down
+    assert down.failed_after == []
+    assert store.ask("verify")["ok"]
 
 
 @pytest.mark.usefixtures("unharmed")

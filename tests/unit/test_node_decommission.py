@@ -7,14 +7,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.ovms.edge.plugins.action.decommission import summary
+from ovms_edge.node import remove_files
 from ovms_edge.node.installed import Installed, RecordedFile
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.removal import Removal
 from ovms_edge.node.remove_containers import own_container, own_images, remove_containers
 from ovms_edge.node.remove_engine import undoing
-from ovms_edge.node.remove_files import own_files, remove_directories, remove_state, restore_files
+from ovms_edge.node.remove_files import (
+    own_files,
+    remove_config,
+    remove_directories,
+    remove_state,
+    restore_files,
+)
 from ovms_edge.node.remove_packages import installed_packages, simulated, targets, wanted_by_others
+from ovms_edge.node.unfinished import Unfinished
 
 SAVED = """\
 *nat
@@ -72,6 +82,11 @@ def container(name: str, **labels: str) -> dict[str, Any]:
 
 def image(identity: str, *tags: str) -> dict[str, Any]:
     return {"Id": identity, "RepoTags": list(tags) or None, "RepoDigests": None}
+
+
+def containers_removed(removal: Removal, engine: Engine, directory: Path) -> str:
+    unfinished = Unfinished(directory / "unfinished.json")
+    return remove_containers(removal, engine, StatePaths(directory), unfinished)  # type: ignore[arg-type]
 
 
 def taken(removal: Removal) -> list[str]:
@@ -136,7 +151,7 @@ def test_an_engine_that_others_use_stays_and_only_ours_goes(tmp_path: Path) -> N
         [own, container("till")], [image("sha256:ovms-vlm-a", "depot/server:1"), image("i", "till:1")]
     )
     removal = Removal(check=False)
-    why = remove_containers(removal, engine, StatePaths(tmp_path))  # type: ignore[arg-type]
+    why = containers_removed(removal, engine, tmp_path)
     assert engine.gone == ["id-ovms-vlm-a", "n1", "depot/server:1"]
     assert why == "container till is none of ours"
 
@@ -145,7 +160,7 @@ def test_a_network_with_containers_of_others_stays(tmp_path: Path) -> None:
     engine = Engine([], [])
     engine.inside = {"till": {}}
     removal = Removal(check=False)
-    remove_containers(removal, engine, StatePaths(tmp_path))  # type: ignore[arg-type]
+    containers_removed(removal, engine, tmp_path)
     assert (engine.gone, [entry["name"] for entry in removal.left]) == ([], ["ovms-edge"])
 
 
@@ -153,7 +168,7 @@ def test_a_check_removes_nothing(tmp_path: Path) -> None:
     engine = Engine([container("ovms-vlm-a", **{"ovms-edge.spec": "x"})], [image("i", "ovms-edge-alias:1")])
     (tmp_path / "state/releases").mkdir(parents=True)
     removal = Removal(check=True)
-    assert remove_containers(removal, engine, StatePaths(tmp_path)) == ""  # type: ignore[arg-type]
+    assert containers_removed(removal, engine, tmp_path) == ""
     remove_state(removal, tmp_path / "state", keep_releases=False)
     assert engine.gone == []
     assert (tmp_path / "state/releases").is_dir()
@@ -199,6 +214,30 @@ def test_a_file_gets_back_what_it_had_once(tmp_path: Path) -> None:
         restore_files(removal, Installed(files=(file,)))
         assert (taken(removal), removal.left) == (expected, [])
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"theirs", 0o604)
+
+
+def test_what_a_write_that_was_cut_off_left_in_the_state_directory_goes(tmp_path: Path) -> None:
+    for name in (".state.json.new", ".photos.new"):
+        (tmp_path / name).touch()
+    removal = Removal(check=False)
+    remove_state(removal, tmp_path, keep_releases=False)
+    assert (taken(removal), [entry["why"] for entry in removal.left]) == (
+        [".state.json.new"],
+        ["it holds what is not ours: .photos.new"],
+    )
+
+
+def test_the_cache_of_a_site_is_left_and_no_reason_to_begin_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remove_files, "CONFIG_DIRECTORY", tmp_path)
+    for name in ("site-cache", "node.json", "record/originals"):
+        (tmp_path / name).mkdir(parents=True)
+    for expected in ([tmp_path.name], []):
+        removal = Removal(check=False)
+        remove_config(removal)
+        assert (taken(removal), [path.name for path in tmp_path.iterdir()]) == (expected, ["site-cache"])
+        assert [entry["name"] for entry in removal.left] == [str(tmp_path / "site-cache")]
 
 
 def test_directories_go_from_below_and_not_with_what_others_put_there(tmp_path: Path) -> None:

@@ -20,21 +20,27 @@ from ovms_edge.node.removal import Removal, attempt, run
 from ovms_edge.node.remove_containers import remove_containers
 from ovms_edge.node.remove_files import (
     CONFIG_DIRECTORY,
-    TOOL,
+    is_set_up,
+    own_paths,
     remove_config,
     remove_directories,
-    remove_own_files,
+    remove_paths,
     remove_state,
     restore_files,
 )
 from ovms_edge.node.remove_packages import remove_packages
 from ovms_edge.node.status_document import METRICS_FILE
+from ovms_edge.node.unfinished import Unfinished
 
 _UNITS = Path("/etc/systemd/system")
 _TRIAL = Path("/run/ovms-edge-trial")
-_RUNTIME = (Path("/run/ovms-edge-gateway"), Path("/run/ovms-edge-baseline.pending"))
+_ELSEWHERE = (
+    *map(Path, ("/usr/local/lib/ovms-edge", "/run/ovms-edge-gateway", "/run/ovms-edge-baseline.pending")),
+)
+_UNFINISHED = "unfinished.json"
 # No file of ours, but what reads one that we remove.
-_READERS = {
+_READERS: dict[str, tuple[str, ...]] = {
+    "/etc/systemd/system.conf.d/": ("daemon-reexec",),
     "/etc/systemd/journald.conf.d/": ("restart", "systemd-journald.service"),
     "/etc/systemd/timesyncd.conf.d/": ("try-restart", "systemd-timesyncd.service"),
     "/etc/chrony/": ("try-restart", "chrony.service"),
@@ -48,23 +54,26 @@ def decommission(node_config: Path, check: bool, keep_releases: bool, wait_secon
     removal, installed = Removal(check), load_installed(RECORD)
     state_dir, textfiles = _places(node_config)
     paths = StatePaths(state_dir)
-    was_here = TOOL.exists() or CONFIG_DIRECTORY.exists()
+    was_here, unfinished = is_set_up(), Unfinished(CONFIG_DIRECTORY / _UNFINISHED)
     _stop_units(removal)
     with ExitStack() as stack:
         # Whoever stages or switches ends first. Where nobody ever did, nothing is made that would have to go.
         for lock in (paths.lock, paths.serve_lock):
             if lock.exists() and not check:
                 stack.enter_context(exclusive(lock, wait_seconds))
-        engine_needed_by = remove_containers(removal, Docker(), paths)
+        engine_needed_by = remove_containers(removal, Docker(), paths, unfinished)
         remove_state(removal, state_dir, keep_releases)
     restore_files(removal, installed)
     metrics = [textfiles / METRICS_FILE] if textfiles else []
-    gone = remove_own_files(removal, [*_RUNTIME, *metrics])
+    own = own_paths([*_ELSEWHERE, *metrics])
+    if not check:
+        unfinished.note(readers=_readers(own))
+    remove_paths(removal, own)
     if was_here and not check:
-        _tell(gone)
-    if was_here and not installed.found:
+        _tell(unfinished.names("readers"))
+    if was_here and not RECORD.exists():
         _leave_unrecorded(removal)
-    remove_packages(removal, installed, engine_needed_by)
+    remove_packages(removal, installed, engine_needed_by, unfinished)
     _restore_units(removal, installed)
     _restore_groups(removal, installed)
     remove_directories(
@@ -99,13 +108,16 @@ def _stop_units(removal: Removal) -> None:
         attempt("systemctl", "reset-failed", "ovms-edge-*")
 
 
-def _tell(gone: list[Path]) -> None:
+def _readers(paths: list[Path]) -> list[str]:
+    """Return the places of ``paths`` that somebody reads settings from."""
+    return [place for place in _READERS if any(str(path).startswith(place) for path in paths)]
+
+
+def _tell(places: set[str]) -> None:
     """Have those read their settings again whom ours concerned."""
     attempt("systemctl", "daemon-reload")
-    if any(str(path).startswith("/etc/systemd/system.conf.d/") for path in gone):
-        attempt("systemctl", "daemon-reexec")
     for place, command in _READERS.items():
-        if any(str(path).startswith(place) for path in gone):
+        if place in places:
             attempt("systemctl", *command)
 
 

@@ -21,16 +21,21 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
+def write_atomic(
+    path: Path, data: bytes, mode: int, *, owner: tuple[int, int] | None = None, durable: bool = True
+) -> None:
     """Replace ``path`` by ``data``: a new name, fsync, rename, fsync of the directory.
 
-    Not ``durable``: for what is soon written again, since a power cut may leave neither old nor new.
+    ``owner``: user and group id, if not the caller's. Not ``durable``: for what is soon written again, since
+    a power cut may leave neither old nor new.
     """
     new = path.with_name(f".{path.name}.new")
     with (
         naming(path),
         open(new, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as stream,
     ):
+        if owner:
+            os.fchown(stream.fileno(), *owner)
         os.fchmod(stream.fileno(), mode)
         stream.write(data)
         if durable:

@@ -15,7 +15,7 @@ from typing import Any
 from ovms_edge.errors import EdgeError
 
 RECORD = Path("/etc/ovms-edge/record")
-_DOCUMENT = "installed.json"
+DOCUMENT = "installed.json"
 _ORIGINALS = "originals"
 _SCHEMA = 1
 
@@ -52,7 +52,7 @@ class Installed:
 
 def load_installed(directory: Path) -> Installed:
     """Read the record; raises EdgeError if it is damaged."""
-    path = directory / _DOCUMENT
+    path = directory / DOCUMENT
     try:
         document = json.loads(path.read_bytes())
         if document["schema"] != _SCHEMA:

@@ -13,6 +13,7 @@ from ovms_edge.node.networks import NETWORK_LABEL
 from ovms_edge.node.paths import StatePaths
 from ovms_edge.node.removal import Removal
 from ovms_edge.node.slots import SLOTS, container_name
+from ovms_edge.node.unfinished import Unfinished
 
 _OWN_CONTAINERS = {ALIAS, *map(container_name, SLOTS)}
 
@@ -39,21 +40,23 @@ def own_images(paths: StatePaths, containers: Iterable[Mapping[str, Any]]) -> se
     return found
 
 
-def remove_containers(removal: Removal, docker: Docker, paths: StatePaths) -> str:
+def remove_containers(removal: Removal, docker: Docker, paths: StatePaths, unfinished: Unfinished) -> str:
     """Take them away; returns why the engine is needed by others, empty if it is not (or does not run)."""
     try:
         containers = docker.containers()
     except EngineLostError:
         return ""
     own = [container for container in containers if own_container(container)]
-    images = own_images(paths, own)
+    ours, others_images = _images(docker, own_images(paths, own) | unfinished.names("images"))
+    if not removal.check:
+        unfinished.note(images=[image["Id"] for image in ours])
     for container in own:
         name = container["Names"][0].removeprefix("/")
         if removal.take("container", name):
             docker.remove(container["Id"])
     _remove_networks(removal, docker, {container["Id"] for container in own})
     others = [container for container in containers if container not in own]
-    kept = _remove_images(removal, docker, images)
+    kept = [*_remove_images(removal, docker, ours), *others_images]
     if others:
         return f"container {others[0]['Names'][0].removeprefix('/')} is none of ours"
     if kept:
@@ -73,24 +76,36 @@ def _remove_networks(removal: Removal, docker: Docker, own: set[str]) -> None:
             docker.remove_network(entry["Id"])
 
 
-def _remove_images(removal: Removal, docker: Docker, own: set[str]) -> list[str]:
-    """Take our images away; return the names of those that are not ours."""
-    kept = []
+def _images(docker: Docker, own: set[str]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return our images, and the names of those that are not ours."""
+    ours: list[Mapping[str, Any]] = []
+    others: list[str] = []
     for image in docker.images():
-        tags = [tag for tag in image.get("RepoTags") or () if tag != "<none>:<none>"]
+        tags = _tags(image)
         names = {image["Id"], *tags, *(image.get("RepoDigests") or ())}
-        if not (names & own or any(tag.startswith(f"{ALIAS}:") for tag in tags)):
-            kept.append((tags or [image["Id"]])[0])
+        if names & own or any(tag.startswith(f"{ALIAS}:") for tag in tags):
+            ours.append(image)
+        else:
+            others.append((tags or [image["Id"]])[0])
+    return ours, others
+
+
+def _remove_images(removal: Removal, docker: Docker, images: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Take images away; return the names of those that cannot go."""
+    kept = []
+    for name in (name for image in images for name in _tags(image) or [image["Id"]]):
+        if removal.check:
+            removal.take("image", name)
             continue
-        for name in tags or [image["Id"]]:
-            if removal.check:
-                removal.take("image", name)
-                continue
-            try:
-                docker.remove_image(name)
-            except DockerError as error:
-                removal.leave("image", name, error.reason)
-                kept.append(name)
-            else:
-                removal.take("image", name)
+        try:
+            docker.remove_image(name)
+        except DockerError as error:
+            removal.leave("image", name, error.reason)
+            kept.append(name)
+        else:
+            removal.take("image", name)
     return kept
+
+
+def _tags(image: Mapping[str, Any]) -> list[str]:
+    return [tag for tag in image.get("RepoTags") or () if tag != "<none>:<none>"]

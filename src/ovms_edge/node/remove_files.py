@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ovms_edge.node.files import remove_tree, write_atomic
-from ovms_edge.node.installed import Installed, restored
+from ovms_edge.node.installed import DOCUMENT, RECORD, Installed, restored
 from ovms_edge.node.removal import Removal
 
 CONFIG_DIRECTORY = Path("/etc/ovms-edge")
@@ -23,6 +23,8 @@ _STATE = (
     *("switch-counts.json", "gate.json", "status.json", "status.lock", "lock", "serve.lock", "transfer.json"),
     *("transfer-control.json", "pins.json", "images.json"),
 )
+# What a write that was cut off leaves of them.
+_BEGUN = tuple(f".{name}.new" for name in _STATE)
 
 
 def own_files(etc: Path) -> list[Path]:
@@ -40,7 +42,7 @@ def remove_state(removal: Removal, state_dir: Path, keep_releases: bool) -> None
     """Remove what this tool keeps there, and nothing that others put beside it."""
     if not state_dir.is_dir():
         return
-    for name in _STATE:
+    for name in (*_STATE, *_BEGUN):
         path = state_dir / name
         if not path.exists():
             continue
@@ -50,7 +52,7 @@ def remove_state(removal: Removal, state_dir: Path, keep_releases: bool) -> None
         kind = "directory" if path.is_dir() else "file"
         if removal.take(kind, path):
             _remove(path)
-    rest = sorted(path.name for path in state_dir.iterdir() if path.name not in _STATE)
+    rest = sorted(path.name for path in state_dir.iterdir() if path.name not in (*_STATE, *_BEGUN))
     if rest:
         removal.leave("directory", state_dir, f"it holds what is not ours: {', '.join(rest)}")
 
@@ -67,17 +69,19 @@ def restore_files(removal: Removal, installed: Installed) -> None:
             if removal.take("file", file.path):
                 file.path.unlink()
         elif removal.take("file", file.path, "restored"):
-            write_atomic(file.path, wanted, file.mode)
-            os.chown(file.path, file.uid, file.gid)
+            write_atomic(file.path, wanted, file.mode, owner=(file.uid, file.gid))
 
 
-def remove_own_files(removal: Removal, more: Iterable[Path] = ()) -> list[Path]:
-    """Remove files by our name below /etc, the tool, and ``more``; return what there was."""
-    found = [path for path in (*own_files(_ETC), TOOL, *more) if path.is_symlink() or path.exists()]
-    for path in found:
+def own_paths(more: Iterable[Path] = ()) -> list[Path]:
+    """Return the files by our name below /etc, the tool, and those of ``more`` that are there."""
+    return [path for path in (*own_files(_ETC), TOOL, *more) if path.is_symlink() or path.exists()]
+
+
+def remove_paths(removal: Removal, paths: Iterable[Path]) -> None:
+    """Remove files, and directories with all that is in them."""
+    for path in paths:
         if removal.take("directory" if path.is_dir() else "file", path):
             _remove(path)
-    return found
 
 
 def remove_directories(removal: Removal, directories: Iterable[Path]) -> None:
@@ -92,18 +96,33 @@ def remove_directories(removal: Removal, directories: Iterable[Path]) -> None:
             path.rmdir()
 
 
+def is_set_up() -> bool:
+    """Whether there is more of ours than what the very end of a removal leaves if it is cut off."""
+    return TOOL.exists() or bool(_own_config())
+
+
 def remove_config(removal: Removal) -> None:
     """Remove our directory in /etc, the record in it last: with it goes what a next run would need."""
     if not CONFIG_DIRECTORY.is_dir():
         return
-    rest = sorted(CONFIG_DIRECTORY.iterdir(), key=lambda path: path.name == "record")
-    for path in rest:
-        if path.name == _CACHE:
-            removal.leave("directory", path, "the cache of this site is no part of a store")
-        elif not removal.check:
-            _remove(path)
-    if removal.take("directory", CONFIG_DIRECTORY) and not any(CONFIG_DIRECTORY.iterdir()):
+    cache = CONFIG_DIRECTORY / _CACHE
+    if cache.exists():
+        removal.leave("directory", cache, "the cache of this site is no part of a store")
+        if not _own_config():
+            return
+    if not removal.take("directory", CONFIG_DIRECTORY):
+        return
+    for path in _own_config():
+        if path.name == RECORD.name:
+            (path / DOCUMENT).unlink(missing_ok=True)  # one that names originals that are gone is damaged
+        _remove(path)
+    if not cache.exists():
         CONFIG_DIRECTORY.rmdir()
+
+
+def _own_config() -> list[Path]:
+    found = CONFIG_DIRECTORY.iterdir() if CONFIG_DIRECTORY.is_dir() else ()
+    return sorted((path for path in found if path.name != _CACHE), key=lambda path: path.name == RECORD.name)
 
 
 def _remove(path: Path) -> None:

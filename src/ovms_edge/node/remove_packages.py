@@ -6,10 +6,12 @@ import os
 import re
 from pathlib import Path
 
-from ovms_edge.node.dpkg import installed_stanzas
+from ovms_edge.errors import EdgeError
+from ovms_edge.node.dpkg import installed_stanzas, known_stanzas
 from ovms_edge.node.installed import Installed
 from ovms_edge.node.removal import Removal, attempt, run
 from ovms_edge.node.remove_engine import is_engine, remove_engine_rest
+from ovms_edge.node.unfinished import Unfinished
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 # Users and groups of the same name that packages leave behind when they are purged.
@@ -25,6 +27,11 @@ _TIME_DAEMONS = frozenset({"systemd-timesyncd", "chrony", "ntpsec"})
 def installed_packages(status: str) -> set[str]:
     """Return the names of the packages that dpkg's ``status`` says are installed."""
     return {fields["Package"] for fields in installed_stanzas(status)}
+
+
+def known_packages(status: str) -> set[str]:
+    """Return those too of which something is left, as when their removal was cut off."""
+    return {fields["Package"] for fields in known_stanzas(status)}
 
 
 def simulated(output: str) -> set[str]:
@@ -59,18 +66,23 @@ def targets(
     return gone - before - idle, stay
 
 
-def remove_packages(removal: Removal, installed: Installed, keep_engine: str) -> None:
+def remove_packages(removal: Removal, installed: Installed, keep_engine: str, unfinished: Unfinished) -> None:
     """Purge them; ``keep_engine`` is why Docker Engine stays, if it does."""
-    there = installed_packages(_status())
+    begun = unfinished.names("packages")
+    if begun and not removal.check:
+        _end_dpkg()
+    there = known_packages(_status())
     names = []
-    for name in installed.packages:
+    for name in dict.fromkeys([*installed.packages, *sorted(begun)]):
         if name in there and keep_engine and is_engine(name):
             removal.leave("package", name, keep_engine)
         elif name in there:
             names.append(name)
     if names:
-        _purge(removal, installed, names)
-    for name in sorted((installed.packages_before & _TIME_DAEMONS) - there):
+        _purge(removal, installed, names, unfinished)
+    if not removal.check:
+        _stop_services(unfinished)
+    for name in sorted((installed.packages_before & _TIME_DAEMONS) - installed_packages(_status())):
         removal.leave("package", name, "it was there before, and another took its place; install it again")
     if removal.check:
         return
@@ -84,8 +96,9 @@ def remove_packages(removal: Removal, installed: Installed, keep_engine: str) ->
             _remove_account(removal, account)
 
 
-def _purge(removal: Removal, installed: Installed, names: list[str]) -> None:
-    idle = simulated(_apt("--simulate", "autoremove"))
+def _purge(removal: Removal, installed: Installed, names: list[str], unfinished: Unfinished) -> None:
+    # Nobody's need of what was to go with ours already is no sign that it was so before us.
+    idle = simulated(_apt("--simulate", "autoremove")) - unfinished.names("packages")
     with_them = simulated(_apt("--simulate", "purge", *names))
     if (with_them - set(names)) & installed.packages_before:
         # Each by itself, since apt says only of all of them together what goes with them.
@@ -100,11 +113,25 @@ def _purge(removal: Removal, installed: Installed, names: list[str]) -> None:
     for name in sorted(gone):
         removal.take("package", name)
     if gone and not removal.check:
-        before = _services_without_file()
+        # Those that were noted by a run before this one are of a host on which no package was gone yet.
+        noted = unfinished.names("packages")
+        unfinished.note(services_before=() if noted else _services_without_file(), packages=gone)
         # Role docker_engine holds the engine's packages.
         _apt("--yes", "--allow-change-held-packages", "purge", *sorted(gone))
-        # Not every package stops what it runs.
-        for service in sorted(_services_without_file() - before):
+
+
+def _end_dpkg() -> None:
+    """Wait until what a run that was cut off has left running ends, and end what was cut off with it."""
+    try:
+        _apt("check")
+    except EdgeError:
+        run("dpkg", "--configure", "-a")
+
+
+def _stop_services(unfinished: Unfinished) -> None:
+    """Stop what purged packages left running: not every package stops what it runs."""
+    if unfinished.names("packages"):
+        for service in sorted(_services_without_file() - unfinished.names("services_before")):
             attempt("systemctl", "stop", service)
 
 
