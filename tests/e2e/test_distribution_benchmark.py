@@ -13,7 +13,7 @@ pytestmark = pytest.mark.lab
 
 
 def test_updates_cost_what_changed() -> None:
-    command = [sys.executable, "benchmarks/distribution.py", "--size", "150", "--ours"]
+    command = [sys.executable, "benchmarks/distribution.py", "--size", "100", "--ours"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for case in ("configuration", "five_percent", "inserted", "requantised", "fine_tuned"):
