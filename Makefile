@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE_TOOL := roles/node_agent/files/ovms-node
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
-SIDE_BY_SIDE := -n auto --maxprocesses 8
+# Two for each core: many tests wait for what they have started.
+SIDE_BY_SIDE := -n $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n : 8)))
 # Some container images set it; hundreds of Pythons would compile our sources, and pytest its tests, again and again.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -13,21 +13,11 @@ from tests.unit.node_host import Host, guard, pretend
 from tests.unit.node_host_set_up import bare, set_up
 
 KINDS = (
-    *(
-        "systemctl disable",
-        "docker rm ",
-        "docker network rm",
-        "docker rmi",
-        "unlink srv/ovms-edge/state.json",
-    ),
-    *(
-        "rename etc/docker/.daemon.json.new",
-        "unlink etc/ssh/",
-        "systemctl daemon-reload",
-        "dpkg --purge haproxy",
-    ),
-    *("userdel", "groupmod", "unlink etc/ovms-edge/record/installed.json", "rmdir etc/ovms-edge"),
-)
+    "systemctl disable", "docker rm ", "docker network rm", "docker rmi", "unlink srv/ovms-edge/state.json",
+    "rename etc/docker/.daemon.json.new", "unlink etc/ssh/", "systemctl daemon-reload",
+    "dpkg --purge haproxy", "userdel", "groupmod", "unlink etc/ovms-edge/record/installed.json",
+    "rmdir etc/ovms-edge",
+)  # fmt: skip
 
 
 def decommissioned(host: Host) -> Document:
