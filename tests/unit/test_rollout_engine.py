@@ -132,6 +132,15 @@ def test_what_failed_may_be_retried_and_the_rollout_goes_on(journal: Path) -> No
     assert [order.retry for _, order in run.transports[-1].sent if "s001" in order.stores] == [True]
 
 
+def test_a_store_whose_clock_is_off_fails_to_stage_and_is_not_moved(journal: Path) -> None:
+    run = begin(journal, plan(), s003=SimStore("s003", OLD, Temper.WRONG_CLOCK))
+    ended = run.go()
+    assert ended.course.state is RolloutState.PAUSED, "it counts as failed"
+    assert (state_of(ended, "s003"), run.serving()["s003"]) == (StoreState.FAILED, OLD)
+    assert "s003" not in run.told(Kind.ACTIVATE)
+    assert "certificate" in str(ended.board.stores["s003"].reason)
+
+
 def test_failures_may_be_forgiven(journal: Path) -> None:
     run = begin(journal, plan(), s001=SimStore("s001", OLD, Temper.REFUSES))
     run.go()

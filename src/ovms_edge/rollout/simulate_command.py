@@ -35,7 +35,8 @@ def add(commands: Subparsers) -> None:
         ("slow", "take ten times as long to stage"),
         ("refuses", "have a gate that says no"),
         ("turns-bad", "pass their gate, and not the one after the soak"),
-        ("no-space", "cannot stage"),
+        ("no-space", "have no room to stage"),
+        ("wrong-clock", "take no certificate, their clock being off"),
         ("stuck", "never end what they were told"),
     ):
         part = getattr(usual, name.replace("-", "_"))

@@ -21,7 +21,15 @@ class Temper(StrEnum):
     REFUSES = "refuses"  # its gate says no
     TURNS_BAD = "turns bad"  # its gate says yes, and no when it is asked again
     NO_SPACE = "no space"  # it cannot stage
+    WRONG_CLOCK = "wrong clock"  # nor can it: it takes every certificate for one of another time
     STUCK = "stuck"  # what it was told never ends
+
+
+# Reason and remedy, as a node words them.
+_CANNOT_STAGE = {
+    Temper.NO_SPACE: ("no space: 9.1 GiB needed, 3.2 GiB free", "free space"),
+    Temper.WRONG_CLOCK: ("the depot's certificate is not yet valid", "set the clock of this host"),
+}
 
 
 @dataclass(slots=True)
@@ -121,8 +129,8 @@ def _verified(store: SimStore, order: Order) -> Result:
 def _done(store: SimStore, order: Order, at: float) -> Result:
     seconds, before = _usual_seconds(store, order), store.serving
     if order.kind is Kind.STAGE:
-        if store.temper is Temper.NO_SPACE:
-            return _failed(store, order, "no space: 9.1 GiB needed, 3.2 GiB free", "free space")
+        if store.temper in _CANNOT_STAGE:
+            return _failed(store, order, *_CANNOT_STAGE[store.temper])
         store.staged.add(order.release)
     elif order.kind is Kind.BACK:
         if store.serving == order.release and store.previous:

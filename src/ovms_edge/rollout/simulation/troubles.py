@@ -21,6 +21,7 @@ class Troubles:
     refuses: float = 0.0
     turns_bad: float = 0.0
     no_space: float = 0.0
+    wrong_clock: float = 0.0
     stuck: float = 0.0
     slow: float = 0.05
     seed: int = 1
@@ -50,6 +51,7 @@ def _temper(drawn: float, troubles: Troubles) -> Temper:
         (Temper.REFUSES, troubles.refuses),
         (Temper.TURNS_BAD, troubles.turns_bad),
         (Temper.NO_SPACE, troubles.no_space),
+        (Temper.WRONG_CLOCK, troubles.wrong_clock),
         (Temper.STUCK, troubles.stuck),
     )
     for temper, part in parts:
