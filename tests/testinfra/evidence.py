@@ -23,7 +23,6 @@ HOST_FACTS = Path("/etc/ansible/facts.d/ovms_edge.fact")
 # Those that host_baseline protects, if it is asked to.
 OOM_DROP_IN = "/etc/systemd/system/{unit}.d/ovms-edge-oom.conf"
 PROTECTED = ("ssh.service", "ovms-edge-gateway.service", "ovms-edge-tend.service")
-LOADED = "LoadState=loaded"
 FIREWALL, FIREWALL_UNIT = Path("/etc/ovms-edge/firewall.nft"), "ovms-edge-firewall.service"
 UNITS = ("ovms-edge-gateway.service", "ovms-edge-tend.timer")
 LOG_LINES = 40
@@ -50,12 +49,13 @@ def render_nodes() -> list[tuple[str, int, str]]:
 
 def protection() -> dict[str, str]:
     """Return the score that systemd gives each unit that is there and has our drop-in."""
-    shown = {
-        unit: output("systemctl", "show", "--property=LoadState,OOMScoreAdjust", unit).split()
-        for unit in PROTECTED
-        if Path(OOM_DROP_IN.format(unit=unit)).exists()
-    }
-    return {unit: next(iter(set(lines) - {LOADED})) for unit, lines in shown.items() if LOADED in lines}
+    units = [unit for unit in PROTECTED if Path(OOM_DROP_IN.format(unit=unit)).exists()]
+    there = [unit for unit in units if shown("LoadState", unit) == "LoadState=loaded"]
+    return {unit: shown("OOMScoreAdjust", unit) for unit in there}
+
+
+def shown(name: str, unit: str) -> str:
+    return output("systemctl", "show", f"--property={name}", unit).strip()
 
 
 def red_png(size: int = 64) -> bytes:
@@ -109,16 +109,11 @@ def chat(url: str, servable: str, stream: bool) -> dict[str, Any]:
     return request(url, "POST", "/v3/chat/completions", body)
 
 
-def inspect(container: str) -> dict[str, Any] | None:
-    if container not in containers():
-        return None
-    found: list[dict[str, Any]] = json.loads(output("docker", "inspect", container))
-    return found[0]
-
-
-def containers() -> list[str]:
+def containers() -> dict[str, dict[str, Any]]:
+    """Return what the engine knows of each container, by its name."""
     # no --format: Ansible takes two braces for a template of its own
-    return sorted(line.split()[-1] for line in output("docker", "ps", "--all").splitlines()[1:])
+    names = sorted(line.split()[-1] for line in output("docker", "ps", "--all").splitlines()[1:])
+    return {name: json.loads(output("docker", "inspect", name))[0] for name in names}
 
 
 def answering_url(gateway: dict[str, Any], slot: str) -> str:
@@ -193,12 +188,13 @@ def gateway(settings: dict[str, Any]) -> dict[str, Any]:
 
 def server(active: dict[str, Any], state_dir: Path, settings: dict[str, Any]) -> dict[str, Any]:
     container, url = f"ovms-vlm-{active['slot']}", answering_url(settings, active["slot"])
+    there = containers()
     return {
         "active": active,
         "route": Path(settings["route_file"]).read_text().strip(),
-        "containers": containers(),
-        "container": inspect(container),
-        "alias": inspect("ovms-edge-alias"),
+        "containers": list(there),
+        "container": there.get(container),
+        "alias": there.get("ovms-edge-alias"),
         "network": json.loads(output("docker", "network", "inspect", settings["network"]))[0],
         "config_status": request(url, "GET", "/v1/config"),
         "models": request(url, "GET", "/v3/models"),

@@ -7,8 +7,10 @@ from typing import Any
 ROOT = (0, 0)
 SERVER = (5000, 5000)
 
+Wanted = tuple[tuple[int, int], str]
+
 # {state_dir} is what the node's settings say.
-FILES: dict[str, dict[str, tuple[tuple[int, int], str]]] = {
+FILES: dict[str, dict[str, Wanted]] = {
     "docker_engine": {
         "/etc/docker/daemon.json": (ROOT, "0644"),
         "/root/.docker": (ROOT, "0700"),
@@ -57,8 +59,7 @@ def every_path() -> list[str]:
     return [path for files in FILES.values() for path in files]
 
 
-def assert_owner_and_mode(evidence: dict[str, Any], path: str) -> None:
+def assert_owner_and_mode(evidence: dict[str, Any], path: str, wanted: Wanted) -> None:
     found = evidence["files"][path]
     assert found is not None, f"{path} is missing"
-    (wanted,) = (files[path] for files in FILES.values() if path in files)
     assert ((found["uid"], found["gid"]), found["mode"]) == wanted

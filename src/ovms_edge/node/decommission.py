@@ -35,7 +35,9 @@ from ovms_edge.node.unfinished import Unfinished
 _UNITS = Path("/etc/systemd/system")
 _TRIAL = Path("/run/ovms-edge-trial")
 _ELSEWHERE = (
-    *map(Path, ("/usr/local/lib/ovms-edge", "/run/ovms-edge-gateway", "/run/ovms-edge-baseline.pending")),
+    Path("/usr/local/lib/ovms-edge"),
+    Path("/run/ovms-edge-gateway"),
+    Path("/run/ovms-edge-baseline.pending"),
 )
 _UNFINISHED = "unfinished.json"
 # No file of ours, but what reads one that we remove.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from tests.testinfra.paths import FILES, assert_owner_and_mode
+from tests.testinfra.paths import FILES, Wanted, assert_owner_and_mode
 
 pytestmark = pytest.mark.lab
 
@@ -82,9 +82,9 @@ def test_logs_of_new_containers_are_limited(engine: Evidence, option: str) -> No
     assert engine["daemon"]["log-opts"][option]
 
 
-@pytest.mark.parametrize("path", FILES["docker_engine"])
-def test_file_has_its_owner_and_mode(evidence: Evidence, path: str) -> None:
-    assert_owner_and_mode(evidence, path)
+@pytest.mark.parametrize(("path", "wanted"), FILES["docker_engine"].items())
+def test_file_has_its_owner_and_mode(evidence: Evidence, path: str, wanted: Wanted) -> None:
+    assert_owner_and_mode(evidence, path, wanted)
 
 
 def test_its_packages_are_whole_and_held(engine: Evidence) -> None:

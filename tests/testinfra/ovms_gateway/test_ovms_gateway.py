@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.testinfra.paths import FILES, assert_owner_and_mode
+from tests.testinfra.paths import FILES, Wanted, assert_owner_and_mode
 
 pytestmark = pytest.mark.lab
 
@@ -16,9 +16,9 @@ testinfra_hosts = ["ansible://stores?force_ansible=True&sudo=True"]
 Evidence = dict[str, Any]
 
 
-@pytest.mark.parametrize("path", FILES["ovms_gateway"])
-def test_file_has_its_owner_and_mode(evidence: Evidence, path: str) -> None:
-    assert_owner_and_mode(evidence, path)
+@pytest.mark.parametrize(("path", "wanted"), FILES["ovms_gateway"].items())
+def test_file_has_its_owner_and_mode(evidence: Evidence, path: str, wanted: Wanted) -> None:
+    assert_owner_and_mode(evidence, path, wanted)
 
 
 def test_it_runs(evidence: Evidence) -> None:
